@@ -1,0 +1,47 @@
+# `make demo` and `make test` set up everything on a fresh machine and then do their work.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test check bench soak page gpu clean
+
+# One stamp an environment: what it holds, remade when the pins change.
+$(VENV)/.user: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing Mneme and its pinned dependencies into $(VENV) (minutes, once)"
+	$(PIP) -e '.[cpu]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.user
+	$(PIP) -e '.[cpu,dev]'
+	@touch $@
+
+demo: $(VENV)/.user
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/typed && $(PIP) --no-deps --target build/typed .
+	cd build/typed && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p mneme
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.vlog examples/sample
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "" tests/test_durability.py --kills 50
+
+# On a machine with an NVIDIA GPU: dependencies require onnxruntime by name, and both builds write into one folder,
+# so the GPU build replaces it after everything else is in place.
+gpu: $(VENV)/.user
+	$(PIP) -e '.[cpu]'
+	$(BIN)/pip uninstall --quiet --yes onnxruntime
+	$(PIP) --no-deps onnxruntime-gpu
+	$(BIN)/mneme doctor
+
+clean:
+	rm -rf $(VENV) build .demo

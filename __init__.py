@@ -1,0 +1,3 @@
+"""Mneme: one memory for everything that watches and listens."""
+
+__version__ = "0.1.0"
