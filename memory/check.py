@@ -1,0 +1,91 @@
+"""Checking a memory: whether what its tables hold is what the format promises."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ..records import Event, Percept
+from . import tables, thumbnails
+from .ledger import StreamState
+from .store import StoredSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check found."""
+
+    ok: bool
+    """No problems."""
+    percepts: int
+    events: int
+    last_t_ns: int
+    """The latest time up to which a stream is stored."""
+    problems: tuple[str, ...]
+    orphans: tuple[str, ...] = ()
+    """Thumbnails that no percept names: of commits that never happened, or were replaced. Harmless."""
+
+
+def check(snapshot: StoredSnapshot) -> Report:
+    """Reads everything that the snapshot's commit names and compares it with what it should be."""
+    percepts, events, states = snapshot.percepts(), snapshot.events(), snapshot.streams()
+    files = thumbnails.stored(snapshot.root)
+    named = {percept.thumbnail for percept in percepts if percept.thumbnail is not None}
+    problems = [f"thumbnail {path} of a percept is missing" for path in sorted(named - files)]
+    for table, count in ((tables.PERCEPTS, len(percepts)), (tables.EVENTS, len(events))):
+        if count != (ledgered := snapshot.entry.tables[table].rows):
+            problems.append(f"table {table} holds {count} rows, the ledger says {ledgered}")
+    twice = [id for id, count in Counter(item.id for item in (*percepts, *events)).items() if count > 1]
+    problems += [f"id {id} stands more than once" for id in twice]
+    known = {state.stream.id for state in states}
+    strays = {item.stream for item in (*percepts, *events)} - known
+    problems += [f"stream {name!r} has rows and no place in the ledger" for name in sorted(strays)]
+    for state in states:
+        name = state.stream.id
+        problems += _tiling(state, [event for event in events if event.stream == name])
+        problems += _membership(
+            state,
+            [event for event in events if event.stream == name],
+            {percept.id: percept for percept in percepts if percept.stream == name},
+        )
+    return Report(
+        ok=not problems,
+        percepts=len(percepts),
+        events=len(events),
+        last_t_ns=max((state.seen_ns for state in states), default=0),
+        problems=tuple(problems),
+        orphans=tuple(sorted(files - named)),
+    )
+
+
+def _tiling(state: StreamState, events: list[Event]) -> Iterator[str]:
+    """The events of a stream lie end to end over [0, closed_ns), numbered from 0."""
+    name = state.stream.id
+    if len(events) != state.events:
+        yield f"stream {name!r} has {len(events)} events, the ledger says {state.events}"
+    if [event.ordinal for event in events] != list(range(len(events))):
+        yield f"the events of stream {name!r} are not numbered from 0 in order"
+    ends = (events[0].t0_ns, events[-1].t1_ns) if events else (0, 0)
+    if ends != (0, state.closed_ns):
+        yield f"the events of stream {name!r} cover {ends[0]}..{ends[1]} ns, not 0..{state.closed_ns}"
+    for one, next_one in pairwise(events):
+        if one.t1_ns != next_one.t0_ns:
+            yield f"event {next_one.id} of stream {name!r} does not begin where the one before it ends"
+
+
+def _membership(state: StreamState, events: list[Event], percepts: dict[str, Percept]) -> Iterator[str]:
+    """Each percept that starts in a closed event is listed by that event, and no other."""
+    listed: set[str] = set()
+    for event in events:
+        for id in event.percepts:
+            percept = percepts.get(id)
+            if percept is None:
+                yield f"event {event.id} lists percept {id}, which is not there"
+            elif not event.t0_ns <= percept.t0_ns < event.t1_ns:
+                yield f"event {event.id} lists percept {id}, which does not start in it"
+        listed.update(event.percepts)
+    for id, percept in percepts.items():
+        if percept.t0_ns < state.closed_ns and id not in listed:
+            yield f"percept {id} of stream {state.stream.id!r} belongs to no event"

@@ -1,0 +1,116 @@
+"""The ledger: one row a commit, naming the versions of the tables that belong together.
+
+Its append is the acknowledgement. What a table holds beyond the last ledgered version was never acknowledged: readers
+do not see it and the next writer takes it back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from ..errors import MemoryFormatError
+from ..records import Stream
+
+Kind = Literal["create", "observe", "replace", "recover", "compact"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """How far a stream has been remembered."""
+
+    stream: Stream
+    seen_ns: int = 0
+    """Every percept that starts before this is stored."""
+    closed_ns: int = 0
+    """The end of the last closed event: events tile [0, closed_ns)."""
+    events: int = 0
+    """Closed events."""
+    done: bool = False
+    """Whether it was watched to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """A table at one commit."""
+
+    version: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the ledger."""
+
+    commit: int
+    """From 1, without gaps."""
+    committed_ns: int
+    """Wall-clock time, nanoseconds since 1970."""
+    kind: str
+    tables: Mapping[str, TableState]
+    streams: Mapping[str, StreamState]
+    """All streams of the memory as they stand at this commit."""
+    tokens: str | None = None
+    """The file of token state that belongs to this commit, inside the memory."""
+    note: Mapping[str, Any] = field(default_factory=dict)
+    """What else there is to say of this commit: a receipt, a reason."""
+
+
+def append(table: Any, schema: Any, entry: Entry) -> None:
+    """Adds the row: from its return on, the commit is durable."""
+    import pyarrow as pa
+
+    streams = {}
+    for name, state in entry.streams.items():
+        known = asdict(state)
+        known |= known.pop("stream")
+        del known["id"]
+        streams[name] = known
+    row = {
+        "commit": entry.commit,
+        "committed_ns": entry.committed_ns,
+        "kind": entry.kind,
+        "tables": [{"table": name, "version": t.version, "rows": t.rows} for name, t in entry.tables.items()],
+        "tokens": entry.tokens,
+        "streams": json.dumps(streams, ensure_ascii=False),
+        "note": json.dumps(dict(entry.note), ensure_ascii=False),
+    }
+    table.add(pa.Table.from_pylist([row], schema=schema))
+
+
+def last(table: Any) -> Entry | None:
+    """The newest row, or None of an empty ledger. Rows keep their order through compaction."""
+    count = table.count_rows()
+    if not count:
+        return None
+    row = table.take_offsets([count - 1]).to_arrow().to_pylist()[0]
+    if row["commit"] != count:
+        raise MemoryFormatError(f"the ledger has {count} rows and ends with commit {row['commit']}", "restore a copy")
+    return Entry(
+        commit=row["commit"],
+        committed_ns=row["committed_ns"],
+        kind=row["kind"],
+        tables={t["table"]: TableState(t["version"], t["rows"]) for t in row["tables"]},
+        streams={name: _stream_state(name, known) for name, known in json.loads(row["streams"]).items()},
+        tokens=row["tokens"],
+        note=json.loads(row["note"]),
+    )
+
+
+def _stream_state(name: str, known: Mapping[str, Any]) -> StreamState:
+    stream = Stream(
+        id=name,
+        source=known["source"],
+        digest=known["digest"],
+        epoch_ns=known["epoch_ns"],
+        profile=known["profile"],
+    )
+    return StreamState(
+        stream=stream,
+        seen_ns=known["seen_ns"],
+        closed_ns=known["closed_ns"],
+        events=known["events"],
+        done=known["done"],
+    )

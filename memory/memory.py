@@ -1,0 +1,178 @@
+"""A memory: the folder as one thing that is created, opened, recorded into, read and checked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from ..errors import MemoryFormatError, MnemeError
+from ..records import Space, Stream
+from . import manifest, tables
+from .check import Report, check
+from .episodic import ExtractiveSummariser, Summariser
+from .faults import mended
+from .lock import WriterLock
+from .manifest import Manifest
+from .recorder import Ack, Boundaries, Recorder
+from .settings import MemorySettings
+from .store import StoredSnapshot, connect
+from .writer import Writer
+
+__all__ = ["Ack", "Memory", "Recorder", "Report"]
+
+
+class Memory:
+    """Open for reading (any number at a time, beside a writer too) or for writing (one at a time)."""
+
+    def __init__(self, root: Path, settings: MemorySettings, lock: WriterLock | None, writer: Writer | None) -> None:
+        """Use `create` or `open`."""
+        self.root = root
+        self._settings = settings
+        self._lock = lock
+        self._writer = writer
+        self._database = None if writer else connect(root)
+        self._recorders: list[Recorder] = []
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        profile: str,
+        spaces: Sequence[Space],
+        *,
+        settings: MemorySettings | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> Memory:
+        """Makes a memory in a new or empty folder and opens it for writing.
+
+        clock: wall-clock nanoseconds since 1970, for the ledger. Raises `MemoryFormatError` where something else
+        stands at `path`, `LockedError` where another process makes one there, `MnemeError` where it cannot be written.
+        """
+        root = Path(path).absolute()
+        with mended("creating a memory at", root):
+            manifest.refuse_foreign(root)
+            tables.check_spaces(spaces)
+            root.mkdir(parents=True, exist_ok=True)
+            lock = WriterLock(root, clock())
+            try:
+                manifest.refuse_foreign(root)
+                manifest.write(root, Manifest(profile, tuple(spaces)))
+            except BaseException:
+                lock.release()
+                raise
+        return cls._writing(root, lock, settings or MemorySettings(), clock)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str,
+        mode: Literal["r", "w"] = "r",
+        *,
+        settings: MemorySettings | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> Memory:
+        """Opens a memory. Writing recovers it first, where the last writer died within a commit.
+
+        Raises `MemoryFormatError` of a folder that is not one or of another version, `LockedError` of a second writer.
+        """
+        root = Path(path).absolute()
+        with mended("opening", root):
+            manifest.read(root)
+            if mode == "r":
+                return cls(root, settings or MemorySettings(), None, None)
+            lock = WriterLock(root, clock())
+        return cls._writing(root, lock, settings or MemorySettings(), clock)
+
+    @classmethod
+    def _writing(cls, root: Path, lock: WriterLock, settings: MemorySettings, clock: Callable[[], int]) -> Memory:
+        try:
+            return cls(root, settings, lock, Writer(root, settings, clock))
+        except BaseException:
+            lock.release()
+            raise
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest as it stands on the disk."""
+        return manifest.read(self.root)
+
+    def recorder(
+        self,
+        stream: Stream,
+        *,
+        replace: bool = False,
+        boundaries: Boundaries | None = None,
+        summarise: Summariser | None = None,
+        monotonic: Callable[[], int] = time.monotonic_ns,
+    ) -> Recorder:
+        """A recorder for the stream: fresh, or going on where an interrupted one left off.
+
+        replace: forget what the memory holds of a stream of that name, in the commit that brings the first of the new.
+        boundaries: by default `operators/segment.py` with its default settings. monotonic: nanoseconds, for the pace
+        of commits. Raises `MnemeError` of a stream that was watched already, or that another source began.
+        """
+        if self._writer is None:
+            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
+        if stream.profile != self._writer.manifest.profile:
+            raise MemoryFormatError(
+                f"{self.root} was made with profile {self._writer.manifest.profile!r}, not {stream.profile!r}",
+                "open it with its own profile or re-encode it (mneme reencode)",
+            )
+        known = self._writer.streams.get(stream.id)
+        if known is not None and not replace:
+            if known.done:
+                raise MnemeError(f"stream {stream.id!r} was watched already", "replace it or give another name")
+            if known.stream.digest != stream.digest:
+                raise MnemeError(
+                    f"stream {stream.id!r} was begun from another source ({known.stream.source})",
+                    "replace it or give another name",
+                )
+        if any(other.stream.id == stream.id and not other.state.done for other in self._recorders):
+            raise MnemeError(f"stream {stream.id!r} is being recorded", "finish that recorder first")
+        # Both bring torch with them, which reading has no use for.
+        from ..operators.segment import BoundarySettings, CausalBoundaries
+        from ..operators.separate import Separator
+
+        recorder = Recorder(
+            self._writer,
+            stream,
+            settings=self._settings,
+            monotonic_ns=monotonic,
+            boundaries=boundaries or CausalBoundaries(BoundarySettings()),
+            separator=lambda: Separator(self._settings.separation),
+            summarise=summarise or ExtractiveSummariser(self._settings.gist_chars),
+            replace_old=replace,
+        )
+        self._recorders.append(recorder)
+        return recorder
+
+    def snapshot(self) -> StoredSnapshot:
+        """The memory as it stands at its latest commit."""
+        return StoredSnapshot(self.root, self._database)
+
+    def check(self) -> Report:
+        """Whether what is stored is what the format promises."""
+        return check(self.snapshot())
+
+    def close(self) -> None:
+        """Stores what recorders have taken up, gives the lock back. A second call does nothing."""
+        try:
+            for recorder in self._recorders:
+                if not recorder.state.done:
+                    recorder.flush()
+        finally:
+            self._recorders = []
+            if self._lock is not None:
+                self._lock.release()
+            self._writer = self._lock = None
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

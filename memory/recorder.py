@@ -1,0 +1,206 @@
+"""Recording one stream: moments in, events and acknowledgements out.
+
+Events tile the stream: [0, cut), [cut, cut), ... [cut, end); a percept belongs to the event in which it starts. A
+percept is taken up once no cut before its start can still come, and stored within a second of that. An event is
+closed once no percept that starts in it can still come (speech and captions arrive complete, seconds late).
+
+An interrupted recording goes on from its last closed event: what starts before its end is remembered already; what an
+interrupted run stored after it is recognised by id. So the memory is the same as without the interruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from ..errors import MnemeError
+from ..records import Event, Moment, Percept, Stream, to_ns
+from .episodic import Summariser, in_order
+from .ledger import StreamState
+from .sensory import SensoryRing
+from .settings import MemorySettings
+from .store import StoredSnapshot
+from .working import OpenEvent, Separator
+from .writer import Writer
+
+
+class Boundaries(Protocol):
+    """Finds event boundaries as the stream goes on (`operators/segment.py`)."""
+
+    @property
+    def settled_ns(self) -> int:
+        """No cut before this will still come."""
+        ...
+
+    def push(self, t_ns: int, change: float | None, loudness_db: float | None) -> list[int]:
+        """Takes the next moment; the cuts that are decided now, in order of time."""
+        ...
+
+    def resume(self, closed_ns: int) -> None:
+        """Goes on in the middle of a stream, behind a cut at `closed_ns`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """One commit: every percept that starts before `acked_t_ns` is durable."""
+
+    acked_t_ns: int
+    percepts: tuple[Percept, ...]
+    """Those of this commit."""
+
+
+class Recorder:
+    """Writes one stream into a memory; made by `Memory.recorder`."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        stream: Stream,
+        *,
+        settings: MemorySettings,
+        monotonic_ns: Callable[[], int],
+        boundaries: Boundaries,
+        separator: Callable[[], Separator],
+        summarise: Summariser,
+        replace_old: bool = False,
+    ) -> None:
+        self.stream = stream
+        self.sensory = SensoryRing()
+        self._writer = writer
+        self._spaces = {space.name: space.dim for space in writer.manifest.spaces}
+        self._monotonic_ns = monotonic_ns
+        self._boundaries = boundaries
+        self._separator = separator
+        self._summarise = summarise
+        self._every_ns = to_ns(settings.commit_every_s)
+        self._last_commit_ns: int | None = None
+        self._replacing = replace_old and stream.id in writer.streams
+        fresh = StreamState(stream)
+        self._state = fresh if self._replacing else replace(writer.streams.get(stream.id, fresh), stream=stream)
+        self._resume_ns, stored = (0, []) if self._state == fresh else self._left_off()
+        if self._state.closed_ns:
+            boundaries.resume(self._state.closed_ns)
+        first = OpenEvent(stream.id, self._state.closed_ns, self._state.events, separator, stored)
+        self._open = [first]
+        """Unclosed events in order; each but the last ends where the next begins."""
+        self._arrived: list[Percept] = []
+        """Not yet taken up: a cut before them can still come."""
+        self._unstored: list[tuple[Percept, bytes | None]] = []
+        self._seen_ns = self._state.seen_ns
+        self._moment_ns: int | None = None
+
+    @property
+    def resume_ns(self) -> int:
+        """Where to read the source from: the start of the last closed event, so that the senses warm up; else 0."""
+        return self._resume_ns
+
+    @property
+    def state(self) -> StreamState:
+        """How far the stream is durable."""
+        return self._state
+
+    def observe(self, moment: Moment) -> list[Ack]:
+        """Takes the next moment of the stream; the commits that it brought about. Raises `MnemeError`.
+
+        After an error nothing is lost: what was not stored is tried again with the next moment.
+        """
+        self._refuse_foreign(moment)
+        self._moment_ns = moment.t_ns
+        self.sensory.push(moment)
+        self._arrived.extend(p for p in moment.percepts if p.t0_ns >= self._state.closed_ns)
+        self._cut(self._boundaries.push(moment.t_ns, moment.change, moment.loudness_db))
+        settled_ns = min(moment.settled_ns, self._boundaries.settled_ns)
+        self._take_up(self._boundaries.settled_ns)
+        self._seen_ns = max(self._seen_ns, settled_ns)
+        if self._closable(moment.settled_ns) or (self._unstored and self._due()):
+            return [self._commit(self._closable(moment.settled_ns))]
+        return []
+
+    def finish(self, t_end_ns: int) -> Ack:
+        """The stream has ended at `t_end_ns`: closes what is open. Give late percepts with a last moment before."""
+        late = [p.t1_ns for p in self._arrived if p.t0_ns >= t_end_ns]
+        end_ns = max([t_end_ns, self._open[-1].t0_ns, *late])
+        self._take_up(None)
+        self._seen_ns = max(self._seen_ns, end_ns)
+        ends = [event.t0_ns for event in self._open[1:]] + ([end_ns] if end_ns > self._open[-1].t0_ns else [])
+        return self._commit(ends, done=True)
+
+    def flush(self) -> list[Ack]:
+        """Stores what was taken up and not stored yet, without closing an event: before a pause."""
+        return [self._commit([])] if self._unstored else []
+
+    def _cut(self, cuts: list[int]) -> None:
+        for cut_ns in cuts:
+            last = self._open[-1]
+            if cut_ns > last.t0_ns:
+                self._open.append(OpenEvent(self.stream.id, cut_ns, last.ordinal + 1, self._separator))
+
+    def _take_up(self, before_ns: int | None) -> None:
+        """Gives each arrived percept that starts before that time (None: all) to the event in which it starts."""
+        ready = [p for p in self._arrived if before_ns is None or p.t0_ns < before_ns]
+        if not ready:
+            return
+        self._arrived = [p for p in self._arrived if before_ns is not None and p.t0_ns >= before_ns]
+        for percept in in_order(ready):
+            event = next(event for event in reversed(self._open) if event.t0_ns <= percept.t0_ns)
+            if event.add(percept):
+                jpeg = None if percept.picture is None else self._writer.encode(percept.picture)
+                self._unstored.append((replace(percept, picture=None), jpeg))
+
+    def _closable(self, settled_ns: int) -> list[int]:
+        """Ends of the open events to which nothing can be added any more."""
+        ends = [event.t0_ns for event in self._open[1:]]
+        return [end for end in ends if end <= min(settled_ns, self._boundaries.settled_ns)]
+
+    def _due(self) -> bool:
+        return self._last_commit_ns is None or self._monotonic_ns() - self._last_commit_ns >= self._every_ns
+
+    def _commit(self, ends: list[int], done: bool = False) -> Ack:
+        """Stores what was taken up, and closes the first events of the open ones at these ends."""
+        events: list[Event] = [event.close(end, self._summarise) for event, end in zip(self._open, ends, strict=False)]
+        state = replace(
+            self._state,
+            seen_ns=max(self._seen_ns, *ends, 0),
+            closed_ns=ends[-1] if ends else self._state.closed_ns,
+            events=self._state.events + len(ends),
+            done=done,
+        )
+        kind = "replace" if self._replacing else "observe"
+        self._writer.commit(kind, self._unstored, events, state, replacing=self._replacing)
+        percepts = tuple(percept for percept, _ in self._unstored)
+        self._state, self._replacing, self._unstored = state, False, []
+        self._open = self._open[len(ends) :]
+        self._last_commit_ns = self._monotonic_ns()
+        return Ack(state.seen_ns, percepts)
+
+    def _left_off(self) -> tuple[int, list[Percept]]:
+        """Where the last closed event begins, and what is stored of the one after it."""
+        snapshot = StoredSnapshot(self._writer.root)
+        starts = [event.t0_ns for event in snapshot.events(self.stream.id)]
+        after = snapshot.percepts(stream=self.stream.id, t0_ns=self._state.closed_ns, with_vectors=True)
+        return (starts[-1] if starts else 0), [p for p in after if p.t0_ns >= self._state.closed_ns]
+
+    def _refuse_foreign(self, moment: Moment) -> None:
+        if self._state.done:
+            raise MnemeError(f"stream {self.stream.id!r} has ended", "open a recorder for the next one")
+        if self._moment_ns is not None and moment.t_ns < self._moment_ns:
+            raise MnemeError(
+                f"stream {self.stream.id!r} went back from {self._moment_ns} ns to {moment.t_ns} ns",
+                "give its moments in order of time",
+            )
+        for percept in moment.percepts:
+            if percept.stream != self.stream.id:
+                raise MnemeError(
+                    f"a percept of stream {percept.stream!r} came to {self.stream.id!r}", "name them alike"
+                )
+            if percept.vector is not None:
+                dim = self._spaces.get(percept.space or "")
+                if dim is None:
+                    self._writer.manifest.space(percept.space or "")  # raises, naming the mend
+                if percept.vector.shape != (dim,):
+                    raise MnemeError(
+                        f"a vector of {percept.vector.shape} came for space {percept.space!r} of {dim} dimensions",
+                        "use the encoder that the memory was made with",
+                    )

@@ -1,0 +1,219 @@
+"""Reading a memory's tables: snapshots at ledgered versions.
+
+A snapshot opens the last row of the ledger and checks out exactly the versions it names. So it never sees what was not
+acknowledged, needs no lock, and stays the same however long a writer works beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import MemoryFormatError
+from ..records import Event, Lane, Percept, Vector, to_ns
+from . import ledger, manifest, tables
+from .faults import is_vanished, mended
+from .ledger import StreamState
+from .snapshot import Found, Snapshot
+
+__all__ = ["Found", "Snapshot", "StoredSnapshot", "StreamState", "connect", "last_entry"]
+
+_TRIES = 5
+_SPARE = 32
+"""Rows fetched beyond a limit, so that equal scores at its edge are ordered by time and not by chance."""
+
+
+def connect(root: Path) -> Any:
+    """The LanceDB connection of the memory in `root`. Not to be carried through a fork."""
+    import lancedb
+
+    return lancedb.connect(root / tables.FOLDER)
+
+
+def last_entry(database: Any, root: Path) -> ledger.Entry:
+    """The newest commit; `MemoryFormatError` where there is none."""
+    try:
+        entry = ledger.last(database.open_table(tables.LEDGER))
+    except ValueError as error:
+        if not is_vanished(error):
+            raise
+        entry = None
+    if entry is None:
+        raise MemoryFormatError(f"the making of {root} was cut off before its first commit", "watch into it once")
+    return entry
+
+
+class StoredSnapshot:
+    """A `Snapshot` of the memory in a folder, at its latest commit. Cheap to make: take one a question."""
+
+    def __init__(self, root: Path, database: Any = None) -> None:
+        """Raises `MemoryFormatError` of a folder that is not a memory.
+
+        A compaction beside may clean up the versions between reading the ledger and opening the tables; then the
+        ledger has moved on, and it is read again.
+        """
+        self.root = root
+        self.manifest = manifest.read(root)
+        with mended("reading", root):
+            self._database = connect(root) if database is None else database
+            for attempt in range(_TRIES):
+                self.entry = last_entry(self._database, root)
+                try:
+                    self._percepts = self._open(tables.PERCEPTS)
+                    self._events = self._open(tables.EVENTS)
+                    return
+                except (ValueError, RuntimeError, OSError) as error:
+                    if not is_vanished(error) or attempt == _TRIES - 1:
+                        raise
+
+    def _open(self, name: str) -> Any:
+        return self._database.open_table(name, version=self.entry.tables[name].version)
+
+    @property
+    def commit(self) -> int:
+        """The number of the commit that is seen."""
+        return self.entry.commit
+
+    def streams(self) -> list[StreamState]:
+        return [self.entry.streams[name] for name in sorted(self.entry.streams)]
+
+    def events(self, stream: str | None = None) -> list[Event]:
+        filters = [] if stream is None else [f"stream = {tables.literal(stream)}"]
+        with mended("reading", self.root):
+            rows = _where(self._events.search(), filters).to_arrow()
+        return sorted(tables.events_of(rows, self.manifest.spaces), key=lambda event: (event.stream, event.t0_ns))
+
+    def percepts(
+        self,
+        *,
+        lanes: Sequence[Lane] | None = None,
+        stream: str | None = None,
+        t0_ns: int | None = None,
+        t1_ns: int | None = None,
+        origins: Sequence[str] | None = None,
+        with_vectors: bool = False,
+    ) -> list[Percept]:
+        filters = _filters(lanes, stream, t0_ns, t1_ns)
+        if origins is not None:
+            filters.append(tables.among("origin", origins))
+        return self._read_percepts(filters, with_vectors)
+
+    def nearest(
+        self,
+        space: str,
+        vector: Vector,
+        *,
+        limit: int = 20,
+        lanes: Sequence[Lane] | None = None,
+        stream: str | None = None,
+        t0_ns: int | None = None,
+        t1_ns: int | None = None,
+    ) -> list[Found]:
+        known = self.manifest.space(space)
+        if vector.shape != (known.dim,):
+            raise MemoryFormatError(
+                f"a vector of shape {vector.shape} is not of space {space!r}, which has {known.dim} dimensions",
+                "encode it with the profile that the memory was made with",
+            )
+        filters = _filters(lanes, stream, t0_ns, t1_ns)
+
+        def search(depth: int) -> Any:
+            query = self._percepts.search(vector, vector_column_name=tables.column(space)).distance_type("cosine")
+            query = _where(query.bypass_vector_index(), filters).limit(depth).select([*tables.WORDS, "_distance"])
+            return query.to_arrow()
+
+        with mended("searching", self.root):
+            rows = _widened(search, limit, "_distance")
+        scores = [1.0 - distance for distance in rows["_distance"].to_pylist()]
+        return self._found(rows.drop_columns(["_distance"]), scores, limit)
+
+    def matching(
+        self,
+        words: str,
+        *,
+        limit: int = 20,
+        lanes: Sequence[Lane] | None = None,
+        stream: str | None = None,
+        t0_ns: int | None = None,
+        t1_ns: int | None = None,
+    ) -> list[Found]:
+        from lancedb.query import MatchQuery
+
+        filters = _filters(lanes, stream, t0_ns, t1_ns)
+
+        def search(depth: int) -> Any:
+            query = self._percepts.search(MatchQuery(words, "text"), query_type="fts")
+            return _where(query, filters).limit(depth).select([*tables.WORDS, "_score"]).to_arrow()
+
+        with mended("searching", self.root):
+            rows = _widened(search, limit, "_score")
+        return self._found(rows.drop_columns(["_score"]), rows["_score"].to_pylist(), limit)
+
+    def neighbours(self, percept: Percept, count: int) -> list[Percept]:
+        filters = [f"stream = {tables.literal(percept.stream)}", f"lane = {tables.literal(percept.lane)}",
+                   f"camera = {tables.literal(percept.camera)}"]  # fmt: skip
+        state = self.entry.streams.get(percept.stream)
+        if state is None or count < 1:
+            return []
+        reach = to_ns(30.0)
+        while True:  # a window that widens until it holds enough on both sides, or the whole stream
+            t0, t1 = percept.t0_ns - reach, percept.t0_ns + reach
+            near = self._read_percepts([*filters, f"t0_ns >= {t0}", f"t0_ns < {t1}"], with_vectors=False)
+            at = next((i for i, other in enumerate(near) if other.id == percept.id), None)
+            if at is None:
+                return []
+            before, after = near[:at], near[at + 1 :]
+            if (len(before) >= count or t0 <= 0) and (len(after) >= count or t1 > state.seen_ns):
+                return before[-count:] + after[:count]
+            reach *= 4
+
+    def get(self, id: str) -> Percept | Event | None:
+        filters = [f"id = {tables.literal(id)}"]
+        percepts = self._read_percepts(filters, with_vectors=True)
+        if percepts:
+            return percepts[0]
+        with mended("reading", self.root):
+            events = tables.events_of(_where(self._events.search(), filters).to_arrow(), self.manifest.spaces)
+        return events[0] if events else None
+
+    def _read_percepts(self, filters: Sequence[str], with_vectors: bool) -> list[Percept]:
+        columns = list(tables.WORDS)
+        if with_vectors:
+            columns += ["tokens", "token_count", *(tables.column(space.name) for space in self.manifest.spaces)]
+        with mended("reading", self.root):
+            rows = _where(self._percepts.search(), filters).select(columns).to_arrow()
+        return sorted(tables.percepts_of(rows, self.manifest.spaces), key=_in_time)
+
+    def _found(self, rows: Any, scores: Sequence[float], limit: int) -> list[Found]:
+        found = [Found(p, s) for p, s in zip(tables.percepts_of(rows, ()), scores, strict=True)]
+        return sorted(found, key=lambda hit: (-hit.similarity, *_in_time(hit.percept)))[:limit]
+
+
+def _in_time(percept: Percept) -> tuple[int, str, int, str, str, int]:
+    return (percept.t0_ns, percept.stream, percept.t1_ns, percept.lane, percept.camera, percept.ordinal)
+
+
+def _filters(lanes: Sequence[Lane] | None, stream: str | None, t0_ns: int | None, t1_ns: int | None) -> list[str]:
+    filters = tables.overlapping(t0_ns, t1_ns)
+    if stream is not None:
+        filters.append(f"stream = {tables.literal(stream)}")
+    if lanes is not None:
+        filters.append(tables.among("lane", lanes))
+    return filters
+
+
+def _where(query: Any, filters: Sequence[str]) -> Any:
+    """The query with all filters, applied before any ranking."""
+    return query.where(" AND ".join(filters), prefilter=True) if filters else query
+
+
+def _widened(search: Callable[[int], Any], limit: int, score: str) -> Any:
+    """Rows of `search(depth)`, deep enough that a run of equal scores is not cut at `limit`."""
+    depth = limit + _SPARE
+    while True:
+        rows = search(depth)
+        scores = rows[score].to_pylist()
+        if len(scores) < depth or scores[-1] != scores[limit - 1]:
+            return rows
+        depth *= 4

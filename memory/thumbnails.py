@@ -1,0 +1,44 @@
+"""Thumbnails: small JPEGs beside the tables, written before the commit that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+from ..records import Picture
+
+FOLDER = "thumbnails"
+
+
+def encode(picture: Picture, long_side: int, quality: int) -> bytes:
+    """uint8[h, w, 3] RGB as a JPEG whose long side is at most `long_side` pixels."""
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    image.thumbnail((long_side, long_side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def store(root: Path, percept_id: str, jpeg: bytes) -> str:
+    """Writes one thumbnail and returns its path inside the memory. Raises `OSError`.
+
+    A file that is there is never changed: a committed percept may name it. Where another picture has taken the name
+    (the stream is being replaced by one of the same times), the new one's carries a hash of its bytes.
+    """
+    path = Path(FOLDER) / percept_id[:2] / f"{percept_id}.jpg"
+    if (root / path).exists() and (root / path).read_bytes() != jpeg:
+        path = path.with_stem(f"{percept_id}-{hashlib.blake2b(jpeg, digest_size=4).hexdigest()}")
+    if not (root / path).exists():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        beside = (root / path).with_suffix(".new")
+        beside.write_bytes(jpeg)
+        beside.replace(root / path)
+    return path.as_posix()
+
+
+def stored(root: Path) -> set[str]:
+    """Paths, inside the memory, of every file under its thumbnails."""
+    return {path.relative_to(root).as_posix() for path in (root / FOLDER).glob("*/*")}

@@ -1,0 +1,333 @@
+"""The extractive reasoner: answers in the words of the evidence, with no model, and abstains where none is grounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..records import NS_PER_S, Lane, Percept
+from .evidence import JOIN_NS, Finder, Found, run_around
+from .ground import claim_of
+from .question import WORDS, Phrase, Question
+from .reason import Conclusion, Support, abstain
+from .words import STOP, split
+
+_SAID = {"speech": "said", "caption": "shown", "vision": "seen", "sound": "heard", "state": "felt"}
+
+
+def clock(t_ns: int) -> str:
+    """Stream time as people write it: 1:05, 1:02:03."""
+    seconds = t_ns // NS_PER_S
+    hours, rest = divmod(seconds, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+def span(t0_ns: int, t1_ns: int) -> str:
+    """A stretch of stream time as people write it: 0:53-1:03."""
+    return f"{clock(t0_ns)}-{clock(t1_ns)}" if t1_ns - t0_ns >= NS_PER_S else clock(t0_ns)
+
+
+class Extractive:
+    """Follows the route of the question over what the finder grounds."""
+
+    def conclude(self, question: Question, finder: Finder) -> Conclusion:
+        match question.route:
+            case "when":
+                return self._when(question, finder)
+            case "while":
+                return self._beside(question, finder)
+            case "after" | "before":
+                return self._relative(question, finder)
+            case "order":
+                return self._order(question, finder)
+            case "count":
+                return self._count(question, finder)
+            case "first" | "last":
+                return self._end(question, finder)
+            case "at":
+                return self._at(question, finder)
+            case "summary":
+                return self._summary(finder)
+            case "what":
+                return self._what(question, finder)
+
+    def _when(self, question: Question, finder: Finder) -> Conclusion:
+        found, reason = self._seek(question.about, question.target, finder)
+        if not found:
+            return abstain(reason)
+        close = [f for f in found if f.score >= 0.85 * found[0].score][:5]
+        merged = _merged(close)
+        times = ", ".join(span(f.t0_ns, f.t1_ns) for f in merged)
+        return Conclusion(f"At {times}: {_quote(found[0])}.", False, found[0].score, _support(merged))
+
+    def _what(self, question: Question, finder: Finder) -> Conclusion:
+        found, reason = self._seek(question.about, question.target, finder)
+        if not found:
+            return abstain(reason)
+        best = found[0]
+        text = self._answer_lines(question.about, best)
+        how = f"{_SAID[best.lane]} at {span(best.t0_ns, best.t1_ns)}"
+        others = [f for f in found[1:] if f.score >= 0.9 * best.score][:2]
+        return Conclusion(f"{text} ({how}).", False, best.score, _support([best, *others]))
+
+    def _beside(self, question: Question, finder: Finder) -> Conclusion:
+        assert question.anchor is not None
+        anchors, reason = self._seek(question.anchor, self._anchor_lanes(question), finder)
+        if not anchors:
+            return abstain(reason)
+        lanes = _search_lanes(question.target)
+        for anchor in anchors[:3]:
+            beside = self._overlapping(anchor, lanes, finder)
+            if not question.about.empty and beside:
+                grounded = finder.find(question.about, lanes, (anchor.t0_ns, anchor.t1_ns))
+                ids = {p.id for f in finder.accepted(grounded) for p in f.percepts}
+                beside = [p for p in beside if p.id in ids] or beside
+            if beside:
+                text = " ".join(_flat(p) for p in beside)
+                first, last = beside[0], beside[-1]
+                return Conclusion(f"{_quoted(text)} ({_SAID[first.lane]} at {span(first.t0_ns, last.t1_ns)}).", False,
+                                  anchor.score, (*_each(_longest_first(beside, anchor), anchor.score),
+                                                 *_support([anchor])))
+        if question.target and question.target[0] in ("vision", "sound"):
+            anchor = anchors[0]
+            return Conclusion(f"That is at {span(anchor.t0_ns, anchor.t1_ns)}; this memory has no words for what is "
+                              f"{_SAID[question.target[0]]} there.", False, 0.3 * anchor.score, _support([anchor]))
+        return abstain(f"nothing is {_SAID[lanes[0]]} at {span(anchors[0].t0_ns, anchors[0].t1_ns)}")
+
+    def _relative(self, question: Question, finder: Finder) -> Conclusion:
+        assert question.anchor is not None
+        anchors, reason = self._seek(question.anchor, question.anchor.lanes, finder)
+        if not anchors:
+            return abstain(reason)
+        anchor = anchors[0]
+        lanes = _search_lanes(question.target or (anchor.lane,))
+        after = question.route == "after"
+        side = (anchor.t0_ns, 2**62) if after else (0, anchor.t1_ns)
+        own = {p.id for p in anchor.percepts}
+        words = {_flat(p).lower() for p in anchor.percepts}
+        slack = NS_PER_S // 2
+        line = [p for p in finder.between(lanes, anchor.stream, *side)
+                if p.id not in own and _flat(p).lower() not in words
+                and (p.t0_ns >= anchor.t1_ns - slack if after else p.t1_ns <= anchor.t0_ns + slack)]
+        if not line:
+            return abstain(f"nothing is {_SAID[lanes[0]]} {question.route} {span(anchor.t0_ns, anchor.t1_ns)}")
+        nearest = line[0] if after else line[-1]
+        run = run_around(line, nearest.id) if nearest.lane == "speech" else [nearest]
+        text = " ".join(_flat(p) for p in run)
+        score = anchor.score
+        return Conclusion(f"{_quoted(text)} ({_SAID[nearest.lane]} at {span(run[0].t0_ns, run[-1].t1_ns)}).", False, score,
+                          (*_each([nearest, *[p for p in run if p.id != nearest.id]], score), *_support([anchor])))
+
+    def _order(self, question: Question, finder: Finder) -> Conclusion:
+        places: list[Found] = []
+        for choice in question.choices:
+            found, reason = self._seek(choice, choice.lanes, finder)
+            if not found:
+                return abstain(reason)
+            near = [f for f in found if f.score >= 0.85 * found[0].score]
+            places.append(min(near, key=lambda f: f.t0_ns))
+        one, other = places
+        confidence = min(one.score, other.score)
+        names = [_choice_text(c) for c in question.choices]
+        when = f"{names[0]} is at {span(one.t0_ns, one.t1_ns)}, {names[1]} at {span(other.t0_ns, other.t1_ns)}"
+        earlier = 0 if one.t0_ns <= other.t0_ns else 1
+        ordered = [one, other] if earlier == 0 else [other, one]
+        if question.counted == "relation":
+            return Conclusion(f"{'Before' if earlier == 0 else 'After'}: {when}.", False, confidence, _support(ordered))
+        if question.counted.startswith("yes-no"):
+            right = (earlier == 0) == question.counted.endswith("before")
+            return Conclusion(f"{'Yes' if right else 'No'}: {when}.", False, confidence, _support(ordered))
+        pick = earlier if question.first else 1 - earlier
+        support = _support(ordered if question.first else ordered[::-1])
+        return Conclusion(f"{names[pick]}: {when}.", False, confidence, support)
+
+    def _count(self, question: Question, finder: Finder) -> Conclusion:
+        counted = question.counted.rstrip("s")
+        if counted in ("scene", "shot", "event") and question.about.empty:
+            events = finder.snapshot.events(finder.stream)
+            return Conclusion(f"{len(events)} scenes.", False, 0.6)
+        if question.about.empty and counted != "time":
+            return self._count_lane(question, counted, finder)
+        found, reason = self._seek(question.about, question.target, finder)
+        if not found:
+            return abstain(reason)
+        merged = sorted(_merged([f for f in found if f.score >= 0.75 * found[0].score]), key=lambda f: f.t0_ns)
+        times = ", ".join(span(f.t0_ns, f.t1_ns) for f in merged)
+        noun = "time" if len(merged) == 1 else "times"
+        return Conclusion(f"{len(merged)} {noun}: at {times}.", False, found[0].score, _support(merged))
+
+    def _count_lane(self, question: Question, counted: str, finder: Finder) -> Conclusion:
+        lane: Lane = {"sound": "sound", "noise": "sound", "sentence": "speech", "utterance": "speech",
+                      "remark": "speech"}.get(counted, "caption")  # type: ignore[assignment]
+        percepts = finder.snapshot.percepts(lanes=(lane,), stream=finder.stream)
+        if question.anchor is not None:
+            anchors, reason = self._seek(question.anchor, question.anchor.lanes, finder)
+            if not anchors:
+                return abstain(reason)
+            window = anchors[0]
+            percepts = [p for p in percepts if p.stream == window.stream
+                        and p.t0_ns < window.t1_ns and window.t0_ns < p.t1_ns]
+        if lane == "caption":
+            many_lined = [p for p in percepts if "\n" in (p.text or "")]
+            if counted == "slide" and many_lined:
+                percepts = many_lined
+            percepts = _first_of_each(percepts)
+        elif lane == "speech":
+            percepts = _run_heads(percepts)
+        noun = counted if len(percepts) == 1 else counted + "s"
+        if not percepts:
+            return abstain(f"there are no {counted}s in this memory")
+        return Conclusion(f"{len(percepts)} {noun}: " + "; ".join(
+            f"{_flat(p) or span(p.t0_ns, p.t1_ns)}" for p in percepts[:12]) + ".", False, 0.7, _each(percepts, 0.7))
+
+    def _end(self, question: Question, finder: Finder) -> Conclusion:
+        lanes = _search_lanes(question.target)
+        percepts = [p for p in finder.snapshot.percepts(lanes=lanes, stream=finder.stream) if p.text]
+        if not percepts:
+            return abstain(f"nothing is {_SAID[lanes[0]]} in this memory")
+        chosen = percepts[0] if question.route == "first" else max(percepts, key=lambda p: (p.t1_ns, p.t0_ns))
+        run = run_around([p for p in percepts if p.stream == chosen.stream and p.lane == chosen.lane], chosen.id)
+        run = run if chosen.lane == "speech" else [chosen]
+        text = " ".join(_flat(p) for p in run)
+        return Conclusion(f"{_quoted(text)} ({_SAID[chosen.lane]} at {span(run[0].t0_ns, run[-1].t1_ns)}).", False, 0.8,
+                          _each([chosen, *[p for p in run if p.id != chosen.id]], 0.8))
+
+    def _at(self, question: Question, finder: Finder) -> Conclusion:
+        assert question.span_ns is not None
+        t0_ns, t1_ns = question.span_ns
+        streams = [s for s in finder.snapshot.streams() if finder.stream in (None, s.stream.id)]
+        if not any(s.seen_ns > t0_ns for s in streams):
+            return abstain(f"no stream of this memory reaches {clock(t0_ns)}")
+        lanes = _search_lanes(question.target)
+        percepts = [p for s in streams for p in finder.between(lanes, s.stream.id, t0_ns, t1_ns)]
+        if not percepts:
+            return abstain(f"nothing is {_SAID[lanes[0]]} at {span(t0_ns, t1_ns)}")
+        text = " / ".join(f"{_quoted(_flat(p))} ({_SAID[p.lane]} at {span(p.t0_ns, p.t1_ns)})" for p in percepts[:8])
+        return Conclusion(text + ".", False, 0.8, _each(percepts[:8], 0.8))
+
+    def _summary(self, finder: Finder) -> Conclusion:
+        events = [e for e in finder.snapshot.events(finder.stream) if e.gist]
+        if not events:
+            return abstain("nothing with words has been remembered yet")
+        support = []
+        for event in events[:8]:
+            stands = [p for p in finder.between(WORDS, event.stream, event.t0_ns, event.t1_ns)]
+            if stands:
+                support.append(Support(event.stream, event.t0_ns, event.t1_ns, stands[0], event.gist, 0.6))
+        text = "; ".join(f"{span(e.t0_ns, e.t1_ns)} {e.gist}" for e in events[:8])
+        return Conclusion(text + ".", False, 0.6, tuple(support))
+
+    def _seek(self, phrase: Phrase, lanes: Sequence[Lane], finder: Finder) -> tuple[list[Found], str]:
+        """(accepted spans, best first; why there are none)."""
+        lanes = _search_lanes(lanes)
+        if phrase.empty:
+            return [], "the question names nothing that could be looked for"
+        found = finder.find(phrase, lanes)
+        accepted = finder.accepted(found)
+        if accepted:
+            return accepted, ""
+        if found and found[0].missing:
+            lacking = ", ".join(dict.fromkeys(found[0].missing))
+            return [], f"{lacking!r} is never {_SAID[lanes[0]]} in that connection"
+        return [], f"nothing like it is {_SAID[lanes[0]]}"
+
+    def _anchor_lanes(self, question: Question) -> Sequence[Lane]:
+        assert question.anchor is not None
+        if question.anchor.lanes:
+            return question.anchor.lanes
+        other = [lane for lane in WORDS if lane not in question.target]
+        return other if len(other) == 1 else WORDS
+
+    def _overlapping(self, anchor: Found, lanes: Sequence[Lane], finder: Finder) -> list[Percept]:
+        """Percepts beside the anchor in time: a third of a second or a third of the shorter at least."""
+        own = {p.id for p in anchor.percepts}
+        beside = []
+        for percept in finder.between(lanes, anchor.stream, anchor.t0_ns, anchor.t1_ns):
+            shared = min(percept.t1_ns, anchor.t1_ns) - max(percept.t0_ns, anchor.t0_ns)
+            least = min(NS_PER_S // 3, (percept.t1_ns - percept.t0_ns) // 3, (anchor.t1_ns - anchor.t0_ns) // 3)
+            if percept.id not in own and shared > least:
+                beside.append(percept)
+        return beside
+
+    def _answer_lines(self, about: Phrase, found: Found) -> str:
+        """Of a caption of many lines those that speak of the question, in order; of speech all of it."""
+        lines = [line for p in found.percepts for line in (p.text or "").split("\n") if line.strip()]
+        if found.lane != "caption" or len(lines) < 2:
+            return _quoted(" ".join(lines))
+        asked = {t.word.stem for c in claim_of(about).chunks for t in c.terms}
+        asked |= {w.stem for q in about.quotes for w in split(q)}
+        spoken = {w.stem for w in split(about.text) if w.lower not in STOP}
+        hits = [line for line in lines if {w.stem for w in split(line)} & (asked | spoken)]
+        return " / ".join(_quoted(line) for line in hits or lines)
+
+
+def _search_lanes(lanes: Sequence[Lane]) -> tuple[Lane, ...]:
+    """Where to look for words: sight has none of its own yet but what is printed in the picture."""
+    if not lanes:
+        return WORDS
+    return ("vision", "caption") if tuple(lanes) == ("vision",) else tuple(lanes)
+
+
+def _flat(percept: Percept) -> str:
+    return " / ".join(line for line in (percept.text or "").split("\n") if line.strip())
+
+
+def _quoted(text: str) -> str:
+    return f"“{text.strip()}”"
+
+
+def _quote(found: Found) -> str:
+    text = " ".join(_flat(p) for p in found.percepts)
+    return _quoted(text if len(text) <= 200 else text[:197] + "...")
+
+
+def _choice_text(choice: Phrase) -> str:
+    return " ".join([choice.text, *(f"“{q}”" for q in choice.quotes)]).strip()
+
+
+def _merged(found: Sequence[Found]) -> list[Found]:
+    """Spans of one lane and stream that touch (a caption held in two reads, cues of one utterance) become one."""
+    merged: list[Found] = []
+    for item in sorted(found, key=lambda f: (f.stream, f.lane, f.t0_ns)):
+        last = merged[-1] if merged else None
+        same_words = last is not None and (item.lane == "speech" or _flat(item.percepts[0]) == _flat(last.percepts[-1]))
+        if last and (last.stream, last.lane) == (item.stream, item.lane) and same_words \
+                and item.t0_ns - last.t1_ns < JOIN_NS // 3:
+            merged[-1] = replace(last, percepts=(*last.percepts, *item.percepts), score=max(last.score, item.score))
+        else:
+            merged.append(item)
+    return sorted(merged, key=lambda f: -f.score)
+
+
+def _support(found: Sequence[Found]) -> tuple[Support, ...]:
+    return tuple(Support(f.stream, f.t0_ns, f.t1_ns, f.percepts[0], f.text, f.score) for f in found)
+
+
+def _each(percepts: Sequence[Percept], score: float) -> tuple[Support, ...]:
+    return tuple(Support(p.stream, p.t0_ns, p.t1_ns, p, p.text or "", score) for p in percepts)
+
+
+def _longest_first(percepts: Sequence[Percept], anchor: Found) -> list[Percept]:
+    def shared(p: Percept) -> int:
+        return min(p.t1_ns, anchor.t1_ns) - max(p.t0_ns, anchor.t0_ns)
+
+    return sorted(percepts, key=lambda p: (-shared(p), p.t0_ns))
+
+
+def _first_of_each(percepts: Sequence[Percept]) -> list[Percept]:
+    """The first percept of each distinct text (a caption may be held in several reads)."""
+    seen: dict[tuple[str, str], Percept] = {}
+    for percept in percepts:
+        seen.setdefault((percept.stream, "".join(c for c in (percept.text or "").lower() if c.isalnum())), percept)
+    return list(seen.values())
+
+
+def _run_heads(percepts: Sequence[Percept]) -> list[Percept]:
+    """The first percept of each utterance: cues joined by short pauses count once."""
+    heads: list[Percept] = []
+    last: Percept | None = None
+    for percept in percepts:
+        if last is None or percept.stream != last.stream or percept.t0_ns - last.t1_ns >= JOIN_NS:
+            heads.append(percept)
+        last = percept
+    return heads
