@@ -1,1 +1,1 @@
-"""Measurements of Mneme: the synthetic world they draw from, and what they print. They import `mneme`, never the reverse."""
+"""Measurements of Mneme and the synthetic world they draw from; they import `mneme`, never the reverse."""

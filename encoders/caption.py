@@ -318,9 +318,9 @@ class Captions:
         new = _Standing(line, strokes, strong, t_ns, picture)
         earlier: list[_Standing] = []
         for old in [s for s in self._standing if not s.replaced and _overlap(s.line.box, line.box) > 0.5]:
-            same = _same_text(old.line.text, line.text)
-            grown = not same and _plain(line.text).startswith(_plain(old.line.text)) and old.gone_ns is None
-            if same or grown:  # the one text, read again: it goes on, in its better reading
+            was, now = _plain(old.line.text), _plain(line.text)
+            grown = now != was and now.startswith(was) and old.gone_ns is None
+            if grown or _same_text(old.line.text, line.text):  # the one text, read again: it goes on, in its better reading
                 better = grown or line.score >= old.line.score
                 old.line = line if better else Line(old.line.text, old.line.score, line.box)
                 old.strokes, old.gone_ns = strokes, None
@@ -444,14 +444,15 @@ def _regions(cells: NDArray[np.bool_], ripe: NDArray[np.bool_], standing: Sequen
     import cv2
 
     count, labels, stats, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=8)
+    spans = [tuple(int(CELL * v) for v in (x, y, x + w, y + h)) for x, y, w, h, _ in stats[1:]]
     found: list[tuple[float, Box]] = []
-    for label in range(1, count):
-        x, y, w, h, area = (int(v) for v in stats[label])
-        box = x * CELL, y * CELL, (x + w) * CELL, (y + h) * CELL
-        if (w < 4 or area < 8) and _with_row(box, standing) == box:
-            continue  # too small for a word, and does not lengthen one
-        if np.count_nonzero(ripe[labels == label]) >= 0.5 * area:
-            found.append((area / (w * h) * min(w / h, 8.0), _with_row(box, standing)))
+    for label, (x0, y0, x1, y1) in enumerate(spans, 1):
+        box, area = (x0, y0, x1, y1), int(stats[label, cv2.CC_STAT_AREA])
+        word = x1 - x0 >= 4 * CELL and area >= 8
+        whole = _with_row(box, [*standing, *((a, b, c, d) for a, b, c, d in spans)] if word else standing)
+        if (word or whole != box) and np.count_nonzero(ripe[labels == label]) >= 0.5 * area:
+            wide, high = (x1 - x0) // CELL, (y1 - y0) // CELL
+            found.append((area / (wide * high) * min(wide / high, 8.0), whole))
     return [box for _, box in sorted(found, key=lambda item: (-item[0], item[1]))]
 
 

@@ -132,16 +132,18 @@ class Memory:
                 )
         if any(other.stream.id == stream.id and not other.state.done for other in self._recorders):
             raise MnemeError(f"stream {stream.id!r} is being recorded", "finish that recorder first")
-        # Both bring torch with them, which reading has no use for.
-        from ..operators.segment import BoundarySettings, CausalBoundaries
-        from ..operators.separate import Separator
+        from ..operators.separate import Separator  # brings torch, which reading has no use for
 
+        if boundaries is None:
+            from ..operators.segment import BoundarySettings, CausalBoundaries
+
+            boundaries = CausalBoundaries(BoundarySettings())
         recorder = Recorder(
             self._writer,
             stream,
             settings=self._settings,
             monotonic_ns=monotonic,
-            boundaries=boundaries or CausalBoundaries(BoundarySettings()),
+            boundaries=boundaries,
             separator=lambda: Separator(self._settings.separation),
             summarise=summarise or ExtractiveSummariser(self._settings.gist_chars),
             replace_old=replace,
@@ -158,11 +160,16 @@ class Memory:
         return check(self.snapshot())
 
     def close(self) -> None:
-        """Stores what recorders have taken up, gives the lock back. A second call does nothing."""
+        """Stores what recorders have taken up, compacts for the readers to come, gives the lock back.
+
+        A second call does nothing. Raises `MnemeError` where something could not be stored.
+        """
         try:
             for recorder in self._recorders:
                 if not recorder.state.done:
                     recorder.flush()
+            if self._writer is not None and self._recorders:
+                self._writer.tidy()
         finally:
             self._recorders = []
             if self._lock is not None:

@@ -19,7 +19,7 @@ class MemorySettings:
     """JPEG quality of a stored thumbnail."""
     gist_chars: int = 200
     """Length of an event's gist, at most."""
-    fragments: int = 96
-    """A table is compacted when it has this many: Lance slows down with each, badly past 256."""
-    horizon_s: float = 3600.0
+    fragments: int = 48
+    """A table is compacted when it has this many: reading slows down with each (48: 30 ms more), badly past 256."""
+    horizon_s: float = 600.0
     """Versions of the tables that were current within this time before the last compaction can still be read."""

@@ -153,8 +153,7 @@ class StoredSnapshot:
     def neighbours(self, percept: Percept, count: int) -> list[Percept]:
         filters = [f"stream = {tables.literal(percept.stream)}", f"lane = {tables.literal(percept.lane)}",
                    f"camera = {tables.literal(percept.camera)}"]  # fmt: skip
-        state = self.entry.streams.get(percept.stream)
-        if state is None or count < 1:
+        if count < 1:
             return []
         reach = to_ns(30.0)
         while True:  # a window that widens until it holds enough on both sides, or the whole stream
@@ -164,7 +163,11 @@ class StoredSnapshot:
             if at is None:
                 return []
             before, after = near[:at], near[at + 1 :]
-            if (len(before) >= count or t0 <= 0) and (len(after) >= count or t1 > state.seen_ns):
+            missing = ([f"t0_ns < {t0}"] if len(before) < count else []) + (
+                [f"t0_ns >= {t1}"] if len(after) < count else []
+            )
+            beyond = " AND ".join([*filters, f"({' OR '.join(missing)})"])
+            if not missing or not self._percepts.count_rows(beyond):
                 return before[-count:] + after[:count]
             reach *= 4
 

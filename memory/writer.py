@@ -7,12 +7,14 @@ writer, takes back by restoring the ledgered versions.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from ..errors import MnemeError
 from ..records import Event, Percept, Picture
 from . import ledger, manifest, tables, thumbnails
 from .faults import mended
@@ -20,7 +22,10 @@ from .ledger import Entry, Kind, StreamState, TableState
 from .settings import MemorySettings
 from .store import connect, last_entry
 
+_log = logging.getLogger(__name__)
 _KEEP_ALL = timedelta(days=36500)
+_UNTIDY = 8
+"""Fragments of percepts that are worth compacting before the memory is left to readers."""
 
 
 class Writer:
@@ -38,7 +43,7 @@ class Writer:
         with mended("opening", root):
             (root / tables.FOLDER).mkdir(exist_ok=True)
             self._database = connect(root)
-            if tables.LEDGER not in self._database.table_names(limit=100):
+            if tables.LEDGER not in self._database.list_tables().tables:
                 self._make_tables()
             self._tables = {name: self._database.open_table(name) for name in self._schemas}
             if self._tables[tables.LEDGER].count_rows() == 0:
@@ -99,6 +104,14 @@ class Writer:
     def encode(self, picture: Picture) -> bytes:
         """A percept's picture as the JPEG that `commit` stores."""
         return thumbnails.encode(picture, self._settings.thumbnail_px, self._settings.thumbnail_quality)
+
+    def tidy(self) -> None:
+        """Compacts when it is worth it, though it is not yet due; a disk too full for that is only logged."""
+        if self._fragments[tables.PERCEPTS] >= _UNTIDY:
+            try:
+                self.compact()
+            except MnemeError as error:
+                _log.warning("not compacted: %s", error)
 
     def compact(self) -> None:
         """Merges the fragments of every table and brings the word index up to date, under a ledger row of its own.

@@ -46,7 +46,7 @@ class ChangeSettings:
     still_looks: int = 2
     """Looks a block has to stand still before its loss means something."""
     still_share: float = 0.4
-    """Share of the content that has to stand still for the picture to be judged in place."""
+    """Share of the content that has to stand still, before the change and after it, for a judgement in place."""
     band: float = 0.3
     """Height of the band, as a share of the picture, within which a change is a caption's."""
     colours: tuple[float, float] = (0.18, 0.38)
@@ -55,7 +55,7 @@ class ChangeSettings:
     """Mean correlation of patches where they are found best: from the first down, the scene is another."""
     lost: tuple[float, float] = (0.15, 0.40)
     """Share of the content that stood still and is gone."""
-    beyond: tuple[float, float] = (0.06, 0.20)
+    beyond: tuple[float, float] = (0.09, 0.21)
     """Share of the content that changed outside the band that holds most of the change."""
     match: float = 0.6
     """Correlation from which a block counts as found in another place."""
@@ -127,17 +127,18 @@ class SceneChange:
             last = None
         blind = int((now.spread > self.settings.edge).sum()) < 3
         usual = float(np.median(self._unrest)) if self._unrest else 0.0
+        if last is not None:
+            self._stand(last, now)
         newest = 1.0
         if not blind:
-            for suspect in self._suspects:
+            for i, suspect in enumerate(self._suspects):
                 if suspect.before is not None and suspect.score > 0:
-                    since = self._compare(suspect.before, now, suspect.usual)
+                    since = self._compare(suspect.before, now, suspect.usual, len(self._suspects) - i)
                     suspect.score = min(suspect.score, since)
                     newest = min(newest, since)  # a return is no change either
         if last is None or blind:
             self._suspects.append(_Suspect(None, 0.0, usual))
         else:
-            self._stand(last, now)
             score = min(newest, self._compare(last, now, usual))
             self._suspects.append(_Suspect(last, score, usual))
             if score < 0.5:
@@ -182,23 +183,28 @@ class SceneChange:
         flat = (last.spread <= s.edge) & (now.spread <= s.edge)
         now.stood = np.where(flat | (in_place >= s.steady), last.stood + 1, 0)
 
-    def _compare(self, before: _Look, now: _Look, usual: float) -> float:
+    def _compare(self, before: _Look, now: _Look, usual: float, since: int = 0) -> float:
         s = self.settings
         another = _ramp(_colour_distance(before, now) - 1.5 * usual, s.colours)
         if another > 0:
             another = min(another, _ramp(self._found(before, now), s.found))
-        return max(another, self._replaced(before, now))
+        return max(another, self._replaced(before, now, since))
 
     def _found(self, before: _Look, now: _Look) -> float:
         """Mean correlation of the patches of either picture at their best place in the other; the better way round."""
         return max(_search(before.coarse, now.coarse), _search(now.coarse, before.coarse))
 
-    def _replaced(self, before: _Look, now: _Look) -> float:
-        """In place: how surely the content that stood still has been replaced, and not by a caption, 0 to 1."""
+    def _replaced(self, before: _Look, now: _Look, since: int) -> float:
+        """In place: how surely content that stood still gave way to other content, and not to a caption, 0 to 1.
+
+        `since` looks after the change the new content has to have stood still for as long.
+        """
         s = self.settings
         had, has = before.spread > s.edge, now.spread > s.edge
         still = had & (before.stood >= s.still_looks)
         if still.sum() < max(3, s.still_share * had.sum()):
+            return 0.0
+        if (has & (now.stood >= since)).sum() < s.still_share * has.sum():
             return 0.0
         gone = np.einsum("rcp,rcp->rc", before.blocks, now.blocks) < s.same
         lost = float((still & gone).sum() / still.sum())

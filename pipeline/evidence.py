@@ -116,7 +116,9 @@ class Finder:
         semantic = min(max((near - s.semantic_floor) / (s.semantic_full - s.semantic_floor), 0.0), 1.0)
         score = (1 - s.semantic_share) * grounding.score + s.semantic_share * semantic
         score *= min(max(np.mean([p.confidence for p in passage.percepts]) + 0.5, 0.6), 1.0)
-        score -= 0.02 * (len(passage.percepts) - 1)  # of two spans that hold it, the shorter
+        # Of two spans that hold it, the shorter and the simpler.
+        length_s = (max(p.t1_ns for p in passage.percepts) - min(p.t0_ns for p in passage.percepts)) / NS_PER_S
+        score -= 0.02 * (len(passage.percepts) - 1) + 0.03 * float(np.log2(max(length_s / 8, 1.0)))
         return Found(passage.percepts, float(score), grounding.missing)
 
     def _passages(self, percepts: Sequence[Percept], claim: Claim) -> list[Passage]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ..records import NS_PER_S, Lane, Percept
 from .evidence import JOIN_NS, Finder, Found, run_around
-from .ground import claim_of
+from .numbers import find_numbers
 from .question import WORDS, Phrase, Question
 from .reason import Conclusion, Support, abstain
 from .words import STOP, split
 
+UTTERANCE_NS = 15 * NS_PER_S
+"""An answer from speech quotes the whole utterance up to this length."""
+_ASKS_NUMBER = re.compile(r"\b(?:how (?:many|much|far|long|old|tall|high)|(?:at )?what time|which number|what number)\b", re.I)
 _SAID = {"speech": "said", "caption": "shown", "vision": "seen", "sound": "heard", "state": "felt"}
 
 
@@ -65,7 +69,7 @@ class Extractive:
         if not found:
             return abstain(reason)
         best = found[0]
-        text = self._answer_lines(question.about, best)
+        text = self._number(question, best) + self._answer_lines(question.about, self._whole(best, finder))
         how = f"{_SAID[best.lane]} at {span(best.t0_ns, best.t1_ns)}"
         others = [f for f in found[1:] if f.score >= 0.9 * best.score][:2]
         return Conclusion(f"{text} ({how}).", False, best.score, _support([best, *others]))
@@ -249,16 +253,32 @@ class Extractive:
                 beside.append(percept)
         return beside
 
+    def _whole(self, found: Found, finder: Finder) -> Found:
+        """Of speech the whole utterance: what is said on the topic may go on in the next cue."""
+        if found.lane != "speech":
+            return found
+        around = finder.between(("speech",), found.stream, found.t0_ns - UTTERANCE_NS, found.t1_ns + UTTERANCE_NS)
+        run = run_around(around, found.percepts[0].id)
+        short = run and run[-1].t1_ns - run[0].t0_ns <= UTTERANCE_NS
+        return replace(found, percepts=tuple(run)) if short else found
+
+    def _number(self, question: Question, found: Found) -> str:
+        """"85: " for a question that asks how many or at what time, where the evidence holds one such number."""
+        if not (asks := _ASKS_NUMBER.search(question.text)):
+            return ""
+        clocks = "time" in asks.group().lower()
+        kept = [n for line in _relevant(question.about, found) for n in find_numbers(line)]
+        values = {v for n in kept for v in n.whole if (":" in v) == clocks}
+        asked = {v for n in find_numbers(question.text) for v in n.readings}
+        values -= asked
+        return f"{values.pop()}: " if len(values) == 1 else ""
+
     def _answer_lines(self, about: Phrase, found: Found) -> str:
         """Of a caption of many lines those that speak of the question, in order; of speech all of it."""
         lines = [line for p in found.percepts for line in (p.text or "").split("\n") if line.strip()]
         if found.lane != "caption" or len(lines) < 2:
             return _quoted(" ".join(lines))
-        asked = {t.word.stem for c in claim_of(about).chunks for t in c.terms}
-        asked |= {w.stem for q in about.quotes for w in split(q)}
-        spoken = {w.stem for w in split(about.text) if w.lower not in STOP}
-        hits = [line for line in lines if {w.stem for w in split(line)} & (asked | spoken)]
-        return " / ".join(_quoted(line) for line in hits or lines)
+        return " / ".join(_quoted(line) for line in _relevant(about, found))
 
 
 def _search_lanes(lanes: Sequence[Lane]) -> tuple[Lane, ...]:
@@ -266,6 +286,13 @@ def _search_lanes(lanes: Sequence[Lane]) -> tuple[Lane, ...]:
     if not lanes:
         return WORDS
     return ("vision", "caption") if tuple(lanes) == ("vision",) else tuple(lanes)
+
+
+def _relevant(about: Phrase, found: Found) -> list[str]:
+    """The lines of a span that share a word with the question; all of them where none does."""
+    lines = [line for p in found.percepts for line in (p.text or "").split("\n") if line.strip()]
+    asked = {w.stem for part in (about.text, *about.quotes) for w in split(part) if w.lower not in STOP}
+    return [line for line in lines if {w.stem for w in split(line)} & asked] or lines
 
 
 def _flat(percept: Percept) -> str:
@@ -282,7 +309,7 @@ def _quote(found: Found) -> str:
 
 
 def _choice_text(choice: Phrase) -> str:
-    return " ".join([choice.text, *(f"“{q}”" for q in choice.quotes)]).strip()
+    return choice.raw or choice.text
 
 
 def _merged(found: Sequence[Found]) -> list[Found]:

@@ -16,7 +16,7 @@ from ..records import Percept
 from .align import align
 from .numbers import Number, find_numbers, readings
 from .question import Phrase
-from .words import LIGHT, STOP, Word, contrasts, excludes, split
+from .words import STOP, Word, content_flags, contrasts, excludes, split
 
 Kind = Literal["name", "number", "contrast", "plain", "light"]
 Likeness = Callable[[str, str], float]
@@ -102,6 +102,7 @@ def claim_of(phrase: Phrase) -> Claim:
     quotes = tuple(tuple(split(q)) for q in phrase.quotes)
     numbers = {(n.start, n.end): n for n in find_numbers(phrase.text)}
     words = split(phrase.text)
+    content = content_flags(words)
     chunks: list[Chunk] = []
     open_terms: list[Term] = []
     asked = visual = False  # of the chunk that is open
@@ -122,9 +123,9 @@ def claim_of(phrase: Phrase) -> Claim:
         if number is not None:
             if word.start == number.start:
                 open_terms.append(Term(word, "number", number))
-        elif _is_name(word, words, index):
+        elif _is_name(word, index, content[index]):
             open_terms.append(Term(word, "name"))
-        elif lower in STOP or lower in LIGHT:
+        elif not content[index]:
             close()
             visual = lower in _VISUAL and lane_noun_before or (visual and lower in ("the", "a", "an", "this", "that"))
             asked = lower in _ASKED or (asked and lower in ("and", "or"))
@@ -137,15 +138,14 @@ def claim_of(phrase: Phrase) -> Claim:
     return Claim(" ".join([phrase.text, *phrase.quotes]).strip(), quotes, quote_numbers, tuple(chunks))
 
 
-def _is_name(word: Word, words: Sequence[Word], index: int) -> bool:
+def _is_name(word: Word, index: int, content: bool) -> bool:
     """Capitalised inside the sentence, a single capital letter, or letters with digits (P2, 3B)."""
     if word.has_digit:
         return True
-    if not word.surface[0].isupper() or word.surface == "I":
+    if index == 0 or not word.surface[0].isupper() or word.surface == "I":
         return False
     titled = word.lower in ("mr", "mrs", "ms", "dr", "doctor")
-    first = index == 0 or (index == 1 and words[0].lower in ("is", "was", "does"))
-    return not titled and not (first and word.lower in STOP | LIGHT) and index > 0
+    return not titled and (content or index > 1)
 
 
 class Grounder:
@@ -188,7 +188,17 @@ class Grounder:
         if not scores:
             return Grounding(0.0)
         score = sum(s * w for s, w in scores) / sum(w for _, w in scores)
+        if len(missing) == 1 and self._forgiven(claim, missing[0], passage):
+            missing = []
         return Grounding(score, tuple(missing))
+
+    def _forgiven(self, claim: Claim, lacking: str, passage: Passage) -> bool:
+        """A caption says "PLATFORM 5 VIENNA" and no more: a plain word may lack where the asked type and a name stand."""
+        terms = [t for c in claim.chunks for t in c.terms]
+        asked = any(t.word.stem in passage.stems for c in claim.chunks if c.optional for t in c.terms)
+        anchored = any(t.kind in ("name", "number") and t.word.surface != lacking for t in terms)
+        plain = all(t.kind == "plain" for t in terms if t.word.surface == lacking)
+        return asked and anchored and plain and bool(terms)
 
     def _support(self, chunk: Chunk, passage: Passage, soft: Likeness,
                  context: frozenset[str]) -> tuple[float, list[str]]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from ..errors import QuestionError
 from ..records import NS_PER_S, Lane
-from .words import is_content, split
+from .words import content_flags, split
 
 Route = Literal["when", "what", "while", "after", "before", "first", "last", "order", "count", "at", "summary"]
 
@@ -24,7 +24,7 @@ WORDS: tuple[Lane, ...] = ("speech", "caption")
 _CUES: dict[Lane, str] = {
     "speech": r"sa(?:y|ys|id|ying)|sp(?:eak|eaks|oke|oken|eaking|eech)|speakers?|voices?|narrat\w+|presenter|"
               r"mention\w*|talk(?:s|ed|ing)?|tell(?:s|ing)?|told|announce\w*|sentence|utter\w*|ask(?:s|ed|ing)?|"
-              r"quot\w+|remark\w*|explain\w*|describe\w*|discuss\w*|dialogue|conversation|spoke|"
+              r"quot\w+|(?:which|what|the) words|remark\w*|explain\w*|describe\w*|discuss\w*|dialogue|conversation|spoke|"
               r"recit\w+|warn\w*|remind\w*",
     "caption": r"captions?|slides?|signs?|texts?|titles?|labels?|banners?|written|writing|reads?|printed|lettering|"
                r"headlines?|bullets?|notice ?boards?|whiteboards?|blackboards?|posters?|overlays?|burn(?:t|ed)[- ]in|inscription\w*|notices?|placards?",
@@ -38,6 +38,8 @@ _QUOTED = re.compile(r"(?<!\w)['‘\"“«]([^'‘’\"“”«»]*(?:\w['’]\w
 _CAPITALS = re.compile(r"\b[A-Z][A-Z]+\b(?:[ \-/&:,.]+(?:[A-Z\d][A-Z\d]*|\d+(?::\d\d)+)\b)+|"
                        r"\b\d+(?::\d\d)*(?:[ \-/&]+[A-Z][A-Z]+\b)+(?:[ \-/&:,.]+(?:[A-Z\d]+|\d+(?::\d\d)+)\b)*")
 
+_HEARD_WORDS = re.compile(r"\b(?:hear|hears|heard)\b.*\b(?:about|of|that|how|someone|somebody|anyone|person|man|woman|"
+                          r"words?)\b", re.I)
 _NAME = re.compile(r"(?<=[a-z,:;] )[A-Z][a-z]+(?: [A-Z][a-z]+)*")
 """Capitalised words inside a sentence name something: "the slide Voice Commands" is not about speech."""
 
@@ -55,7 +57,14 @@ _SUMMARY = re.compile(r"^(?:what (?:is|was) (?:the|this|that) (?:video|film|reco
 _RELATIVE = re.compile(
     r"\b(?P<after>after|follow(?:s|ed|ing)?|succeed(?:s|ed)|since)\b|"
     r"\b(?P<before>before|preced(?:e|es|ed|ing)|prior to|leads? up to|leading up to)\b", re.I)
-_WHILE = re.compile(r"\b(?:while|whilst|during|at the (?:same )?(?:time|moment) (?:that|when|as|of)|when|as)\b", re.I)
+_WHILE = re.compile(r"\b(?:while|whilst|during|at the (?:same )?(?:time|moment)(?: that| when| as| of)?|when|as)\b", re.I)
+_OVER = re.compile(r"\b(?:over|with|alongside|accompan(?:y|ies|ied|ying)|beside|behind|under|to|on|for)\s+(?:the |a |this |that )"
+                   r"(?=(?:slide|caption|sign|title|text|banner|label)\b)", re.I)
+_TURNED = re.compile(r"^(?:right |just |directly |immediately |shortly )?(before|after)\s+(.+?),\s*((?:what|which|who)\b.+)$", re.I)
+_UP = ((re.compile(r"\b(?:brings?|brought|bringing) up\b", re.I), "mention"),
+       (re.compile(r"\b(?:gets?|got|comes?|came) (?:to|round to)\b", re.I), "mention"),
+       (re.compile(r"\b(?:comes?|came|coming|pops?|crops?) (?:up|on)\b", re.I), "appears"))
+"""Verbs with a particle, in the word that the frame knows."""
 _FIRST = re.compile(r"\b(?:first|earliest|opening)\b", re.I)
 _LAST = re.compile(r"\b(?:last|final|latest|closing)\b", re.I)
 _CLOCK = r"(?:(\d+):(\d\d)(?::(\d\d))?|(\d+(?:\.\d+)?) ?(seconds?|secs?|s|minutes?|mins?|min|m)\b|(?:minute|second) (\d+))"
@@ -72,10 +81,12 @@ class Phrase:
     """What was put in quotation marks or in capitals: to be found as it stands."""
     lanes: tuple[Lane, ...] = ()
     """Empty: any."""
+    raw: str = ""
+    """As the question has it."""
 
     @property
     def empty(self) -> bool:
-        return not self.quotes and not any(is_content(w) for w in split(self.text))
+        return not self.quotes and not any(content_flags(split(self.text)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +121,8 @@ def read(question: str) -> Question:
         raise QuestionError("the question is empty", "ask with words, e.g. \"When is the library mentioned?\"")
     if len(text) > MAX_CHARS:
         raise QuestionError(f"the question has {len(text)} characters", f"ask with at most {MAX_CHARS}")
+    for verb, plain in _UP:
+        text = verb.sub(plain, text)
     for reader in (_summary, _order, _count, _beside, _relative, _at, _when):
         found = reader(text)
         if found is not None:
@@ -124,11 +137,12 @@ def read(question: str) -> Question:
 
 def phrase(text: str, default: tuple[Lane, ...] = ()) -> Phrase:
     """A phrase of the question: its quotes set apart, its lane read from its own words."""
+    raw = text.strip(" ,.;:!?")
     quotes = [m.group(1).strip(" ,.;:!?") for m in _QUOTED.finditer(text)]
     bare = _QUOTED.sub(" ", text)
     quotes += [m.group().strip(" ,.;:") for m in _CAPITALS.finditer(bare)]
     bare = _CAPITALS.sub(" ", bare)
-    return Phrase(" ".join(bare.split()), tuple(q for q in quotes if q), lanes_of(bare) or default)
+    return Phrase(" ".join(bare.split()), tuple(q for q in quotes if q), lanes_of(bare) or default, raw)
 
 
 def lanes_of(text: str) -> tuple[Lane, ...]:
@@ -136,7 +150,7 @@ def lanes_of(text: str) -> tuple[Lane, ...]:
 
     What is "on screen" is a caption where the word caption or slide stands beside it, else the picture.
     """
-    bare = _NAME.sub(" ", _CAPITALS.sub(" ", _QUOTED.sub(" ", text)))
+    bare = _NAME.sub(" ", _CAPITALS.sub(" ", _QUOTED.sub(" \x00 ", text)))
     hit = [lane for lane in ("speech", "caption", "sound", "vision") if _CUE[lane].search(bare)]
     if "caption" in hit:
         return ("caption", "speech") if "speech" in hit and not _frame_is_caption(bare) else ("caption",)
@@ -145,7 +159,7 @@ def lanes_of(text: str) -> tuple[Lane, ...]:
     if "vision" in hit:
         return ("vision",)
     if "sound" in hit:
-        if re.search(r"\b(?:hear|hears|heard)\b.*\b(?:someone|somebody|anyone|person|man|woman|words?)\b", bare, re.I):
+        if bare.count("\x00") or _HEARD_WORDS.search(bare):
             return ("speech",)
         return ("sound",)
     return ()
@@ -168,13 +182,13 @@ def _order(text: str) -> Question | None:
                     text.rstrip(" ?."), re.I)
     if both:
         return Question(text, "order", lanes_of(text), Phrase(""), counted="relation",
-                        choices=_choices(both.group(1), both.group(2), ""))
+                        choices=_choices(both.group(1), both.group(2), "", lanes_of(text)))
     yes_no = re.match(r"^(?:is|are|was|were|does|do|did)\s+(.+?)\s+(?:come |comes |happen |appear |shown |said |mentioned "
                       r"|heard |)(before|after|earlier than|later than)\s+(.+)$", text.rstrip(" ?."), re.I)
     if yes_no:
         relation = "before" if yes_no.group(2).lower() in ("before", "earlier than") else "after"
         return Question(text, "order", lanes_of(text), Phrase(""), counted=f"yes-no {relation}",
-                        choices=_choices(yes_no.group(1), yes_no.group(3), ""))
+                        choices=_choices(yes_no.group(1), yes_no.group(3), "", lanes_of(text)))
     masked = _QUOTED.sub(lambda m: "\x00" * len(m.group()), text)
     ask = re.search(r"\b(first|earlier|earliest|sooner|last|later|latest|second)\b", masked, re.I)
     cut = masked.lower().rfind(" or ")
@@ -200,9 +214,9 @@ def _order(text: str) -> Question | None:
                     choices=_choices(left, right, text[:left_from]))
 
 
-def _choices(left: str, right: str, frame: str) -> tuple[Phrase, Phrase]:
+def _choices(left: str, right: str, frame: str, default: tuple[Lane, ...] = ()) -> tuple[Phrase, Phrase]:
     lanes = lanes_of(frame)
-    one, other = (phrase(side.strip(" ?.,:;"), lanes) for side in (left, right))
+    one, other = (phrase(side.strip(" ?.,:;"), lanes or default) for side in (left, right))
     if lanes:  # "which slide comes first: Budget or Voice Commands" looks for both among slides
         one, other = replace(one, lanes=lanes), replace(other, lanes=lanes)
     return one, other
@@ -222,6 +236,7 @@ def _count(text: str) -> Question | None:
         anchor = phrase(rest[cut.end() :])
         rest = rest[: cut.start()]
     rest = re.sub(r"\bin (?:the|this) (?:whole |entire )?(?:video|film|clip|recording|talk|stream)\b", " ", rest, flags=re.I)
+    rest = re.sub(r"\b(?:in total|total|altogether|overall|in all)\b", " ", rest, flags=re.I)
     return Question(text, "count", lanes_of(text), phrase(rest), anchor=anchor, counted=counted)
 
 
@@ -241,11 +256,18 @@ def _beside(text: str) -> Question | None:
         if not re.match(r"(?:what|which|who|is|does|how|where|name|tell|at)\b", head, re.I) or phrase(tail).empty:
             continue
         return Question(text, "while", lanes_of(head), phrase(head), anchor=phrase(tail))
+    over = _OVER.search(masked)
+    if over and lanes_of(text[: over.start()]) == ("speech",) and phrase(text[: over.start()]).empty:
+        return Question(text, "while", ("speech",), phrase(text[: over.start()]), anchor=phrase(text[over.end() :]))
     return None
 
 
 def _relative(text: str) -> Question | None:
     """"What is the first thing said after X?": a relation only if its own side names nothing of the world."""
+    if (turned := _TURNED.match(text)) and not phrase(turned.group(2)).empty and phrase(turned.group(3)).empty:
+        target = lanes_of(turned.group(3))
+        return Question(text, "after" if turned.group(1).lower() == "after" else "before", target,
+                        phrase(turned.group(3)), anchor=phrase(turned.group(2), target))
     masked = _QUOTED.sub(lambda m: "\x00" * len(m.group()), text)
     match = _RELATIVE.search(masked)
     if match is None or not re.match(r"(?:what|which|who|how|name|tell)\b", text, re.I):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,28 +16,35 @@ STOP = frozenset(
     "can could will would shall should may might must it its he she they them him her his hers their theirs we us our "
     "you your i me my mine yours who whom whose which what when where why how there here also just only very too much "
     "many more most such own same other another one ones s t ve re ll d m "
-    "according whole entire ever exactly actually please".split()
+    "according entire ever exactly actually please whether".split()
 )
 
-LIGHT = frozenset(
+FRAME = frozenset(
     "say said saying says tell told telling tells talk talked talking talks speak spoke spoken speaking speaks mention "
     "mentioned mentions mentioning announce announced ask asked asks asking state stated describe described explain "
-    "explained discuss discussed hear heard hearing hears listen sound sounds audible show shown shows showing appear "
-    "appears appeared appearing see seen sees visible display displayed displays read reads written write writing "
-    "print printed come comes came coming happen happens happened happening occur occurs occurred take takes place "
-    "get gets got give gives given gave giving name names named call called go goes went follow follows followed "
-    "following precede precedes preceded next previous first last before after right directly immediately later "
-    "earlier thing things something anything voice speaker narrator narration presenter person people someone "
-    "somebody anyone anybody man's speech sentence phrase word words remark quote quotation quoted statement line "
-    "caption captions slide slides sign signs text texts title titles banner label subtitle subtitles screen "
-    "on-screen burnt burned overlay picture image scene scenes clip video film movie footage recording moment point "
-    "time times part second seconds minute minutes start starts begin begins end ends different separate distinct "
-    "warn warned warns advise advised invite invited recommend recommended remind reminded refer referred claim claimed "
-    "suggest suggested recite recited introduce introduced utter uttered reply replied answer answered remarked "
-    "reported report narrate narrated voiced uttering concerning regarding topic subject "
-    "question man men woman women guy lady boy girl he she frame shot view camera during while kind sort type use used using make makes made let".split()
+    "explained discuss discussed hear heard hearing hears listen audible show shown shows showing appear titled called "
+    "appears appeared appearing see seen sees visible display displayed displays read reads written writing printed "
+    "come comes came coming happen happens happened happening occur occurs occurred follow follows followed "
+    "following precede precedes preceded next previous last before after right directly immediately later during while "
+    "earlier thing things something anything voice speaker narrator narration presenter someone somebody anyone anybody "
+    "caption captions slide slides sign signs subtitle subtitles screen on-screen burnt burned overlay warn warned warns "
+    "advise advised invite invited recommend recommended remind reminded refer referred claim claimed suggest suggested "
+    "recite recited introduce introduced utter uttered remarked reported report narrate narrated voiced uttering "
+    "going repeat find locate list recall remember go goes went say accompany accompanies accompanied".split()
 )
-"""Words of the question's frame ("when does the speaker say ..."): worth little, but never against an answer."""
+"""Words of the question's frame ("when does the speaker say ..."): never what it is about."""
+
+LIGHT = FRAME | frozenset(
+    "sound sounds write print take takes place get gets got give gives given gave giving name names named call first "
+    "person people man men woman women guy lady boy girl speech sentence phrase word words remark quote quotation quoted "
+    "statement line text texts title titles banner label picture image scene scenes clip video film movie footage "
+    "recording moment point time times part second seconds minute minutes start starts begin begins end ends different "
+    "separate distinct question frame shot view camera kind sort type use used using make makes made let topic subject "
+    "reply replied answer answered he she old new big small little large great good nice long short young whole".split()
+)
+"""Words that are mostly frame or say little; behind a topic marker ("about a film") they are the topic all the same."""
+
+TOPIC = frozenset("about regarding concerning mention mentions mentioned mentioning".split())
 
 _IRREGULAR = {
     form: base
@@ -120,9 +128,28 @@ def split(text: str) -> list[Word]:
     return [Word(m.start(), m.end(), m.group(), stem(m.group())) for m in _TOKEN.finditer(text)]
 
 
-def is_content(word: Word) -> bool:
-    """Whether a word carries content: neither a function word nor a word of the question's frame."""
-    return word.lower not in STOP and word.lower not in LIGHT
+def content_flags(words: Sequence[Word]) -> list[bool]:
+    """Which words of a phrase carry content: all but function words, frame words and light words.
+
+    A light word does behind a topic marker ("speak about a film"), or when the phrase has nothing better ("whom to
+    write to").
+    """
+    flags: list[bool] = []
+    topic = False
+    for word in words:
+        lower = word.lower
+        if lower in TOPIC:
+            topic = True
+        plain = lower not in STOP and lower not in LIGHT and lower not in TOPIC
+        flags.append(plain or (topic and lower not in STOP and lower not in FRAME))
+        if flags[-1] or (lower in FRAME and lower not in TOPIC):
+            topic = False
+    if not any(flags):
+        flags = [w.lower not in STOP and w.lower in _WEAK for w in words]
+    return flags
+
+
+_WEAK = frozenset("write print film movie place people time picture image text question answer name".split())
 
 
 def excludes(word: str, others: frozenset[str]) -> bool:

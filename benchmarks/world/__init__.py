@@ -1,5 +1,5 @@
-"""A synthetic world with truth: from a seed, a plan of scenes, words, signs and sounds, its questions, and its video.
+"""A synthetic world with truth: from a seed, a plan of scenes, words, signs and sounds, its questions, its video.
 
-slots (values drawn from the seed) -> plan (what happens when) -> questions (what people ask of it) -> video (the files);
+slots (values drawn from the seed) -> plan (what happens when) -> questions (what people ask) -> video (the files);
 places, things and lettering draw the pictures, voice and sound make the sound.
 """

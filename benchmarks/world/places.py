@@ -56,9 +56,11 @@ def _texture(canvas: Canvas, rng: np.random.Generator, strength: float) -> None:
 
 
 def _sky(canvas: Canvas, rng: np.random.Generator, horizon: int) -> None:
-    top, low = (((96, 150, 205), (205, 225, 238)), ((120, 165, 190), (238, 222, 196)), ((150, 165, 185), (222, 224, 224)))[
-        int(rng.integers(3))
-    ]
+    top, low = (
+        ((96, 150, 205), (205, 225, 238)),
+        ((120, 165, 190), (238, 222, 196)),
+        ((150, 165, 185), (222, 224, 224)),
+    )[int(rng.integers(3))]
     _gradient(canvas, 0, horizon, top, low)
     for _ in range(4):
         x, y = rng.uniform(0, WIDTH), rng.uniform(20, horizon * 0.6)
@@ -69,7 +71,12 @@ def _sky(canvas: Canvas, rng: np.random.Generator, horizon: int) -> None:
 def _hills(canvas: Canvas, rng: np.random.Generator, base: int, height: float, colour: Colour) -> None:
     x = np.arange(0, WIDTH + 20, 20)
     phases = rng.uniform(0, 6, 3)
-    y = base - height * (1.2 + sum(np.sin(x / w + p) / k for k, (w, p) in enumerate(zip((190, 90, 40), phases, strict=True), 1))) / 2
+    y = (
+        base
+        - height
+        * (1.2 + sum(np.sin(x / w + p) / k for k, (w, p) in enumerate(zip((190, 90, 40), phases, strict=True), 1)))
+        / 2
+    )
     _poly(canvas, [(0, base), *zip(x.tolist(), y.tolist(), strict=True), (WIDTH, base)], _tone(rng, colour))
 
 
@@ -83,7 +90,9 @@ def _tree(canvas: Canvas, rng: np.random.Generator, x: float, base: float, size:
 def _house(canvas: Canvas, rng: np.random.Generator, x: float, base: float, w: float, h: float) -> None:
     walls: tuple[Colour, ...] = ((214, 180, 140), (190, 120, 100), (222, 214, 196), (150, 168, 180), (206, 160, 96))
     _rect(canvas, x, base - h, w, h, _tone(rng, walls[int(rng.integers(5))]))
-    _poly(canvas, [(x - 8, base - h), (x + w / 2, base - h - w * 0.35), (x + w + 8, base - h)], _tone(rng, (132, 66, 54)))
+    _poly(
+        canvas, [(x - 8, base - h), (x + w / 2, base - h - w * 0.35), (x + w + 8, base - h)], _tone(rng, (132, 66, 54))
+    )
     for row in range(int(h // 52)):
         for column in range(int(w // 40)):
             _rect(canvas, x + 12 + column * 40, base - h + 14 + row * 52, 18, 28, _tone(rng, (70, 84, 100)))
@@ -153,7 +162,11 @@ def market(canvas: Canvas, rng: np.random.Generator) -> None:
         x, stripe = 30 + k * 240, _tone(rng, ((196, 64, 52), (52, 120, 92), (220, 164, 48), (70, 96, 160))[k], 16)
         for s in range(8):
             colour: Colour = stripe if s % 2 else (240, 236, 226)
-            _poly(canvas, [(x + s * 24, 220), (x + s * 24 + 24, 220), (x + s * 24 + 20, 268), (x + s * 24 - 4, 268)], colour)
+            _poly(
+                canvas,
+                [(x + s * 24, 220), (x + s * 24 + 24, 220), (x + s * 24 + 20, 268), (x + s * 24 - 4, 268)],
+                colour,
+            )
         _rect(canvas, x, 330, 186, 70, (122, 88, 58))
         for _ in range(46):
             _disc(canvas, x + rng.uniform(8, 178), rng.uniform(312, 332), rng.uniform(6, 10), _tone(rng, stripe, 40))
@@ -188,7 +201,9 @@ def workshop(canvas: Canvas, rng: np.random.Generator) -> None:
         _rect(canvas, x, 374, 34, 130, (146, 110, 72))
     _floor(canvas, rng, 440, (104, 96, 90))
     for _ in range(70):
-        _rect(canvas, rng.uniform(40, 900), rng.uniform(328, 340), rng.uniform(5, 24), 5, _tone(rng, (214, 180, 128), 20))
+        _rect(
+            canvas, rng.uniform(40, 900), rng.uniform(328, 340), rng.uniform(5, 24), 5, _tone(rng, (214, 180, 128), 20)
+        )
 
 
 def station(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -245,10 +260,21 @@ def beach(canvas: Canvas, rng: np.random.Generator) -> None:
     _poly(canvas, [(640, 222), (760, 190), (900, 206), (WIDTH, 180), (WIDTH, 300), (620, 290)], (108, 100, 96))
     for k in range(6):
         colour: Colour = (206, 56, 48) if k % 2 else (242, 238, 230)
-        _poly(canvas, [(772 - k * 3, 50 + k * 26), (828 + k * 3, 50 + k * 26), (831 + k * 3, 76 + k * 26), (769 - k * 3, 76 + k * 26)], colour)
+        _poly(
+            canvas,
+            [
+                (772 - k * 3, 50 + k * 26),
+                (828 + k * 3, 50 + k * 26),
+                (831 + k * 3, 76 + k * 26),
+                (769 - k * 3, 76 + k * 26),
+            ],
+            colour,
+        )
     _rect(canvas, 782, 22, 36, 28, (250, 226, 120))
     for _ in range(90):
-        _disc(canvas, rng.uniform(0, WIDTH), rng.uniform(360, HEIGHT), rng.uniform(2, 7), _tone(rng, (176, 150, 120), 30))
+        _disc(
+            canvas, rng.uniform(0, WIDTH), rng.uniform(360, HEIGHT), rng.uniform(2, 7), _tone(rng, (176, 150, 120), 30)
+        )
 
 
 def street(canvas: Canvas, rng: np.random.Generator) -> None:

@@ -23,6 +23,8 @@ PAUSE_S = 0.45
 """Between the phrases of one line."""
 QUIET_S = 1.2
 """Of silence on either side of a cut that no line crosses."""
+MOST_PLACES = 8
+"""In one video; a longer one comes back to them. Two are always left, to ask for what is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,21 +150,29 @@ class _Draft:
     def draw(self, minutes: float, slides: int, places: tuple[str, ...]) -> Plan:
         shots = self._draw_shots(minutes, slides, places)
         talk = iter(self._talk)
+        spoken = [k for k in range(len(shots) - 1) if shots[k].view.place != "slide"]
+        running_on = set(self._rng.permutation(spoken)[: -(-len(spoken) // 5)].tolist())
         number = 0
         for k, shot in enumerate(shots):
             if shot.view.place == "slide":
                 number += 1
                 self._present(shot, next(talk), number)
             else:
-                self._narrate(shot, shots[k + 1] if k + 1 < len(shots) else None)
+                self._narrate(shot, k in running_on)
                 self._hang_sign(shot)
         for shot in shots:
             if self._rng.random() < 0.55:
                 self._make_noise(shot)
         return Plan(
-            self._name, self._seed, shots[-1].end_s, tuple(shots), _numbered(self._lines, self._tag, "u"),
-            _numbered(self._shown, self._tag, "c"), _numbered(self._noises, self._tag, "x"), tuple(self._laid),
-        )  # fmt: skip
+            self._name,
+            self._seed,
+            shots[-1].end_s,
+            tuple(shots),
+            _numbered(self._lines, self._tag, "u"),
+            _numbered(self._shown, self._tag, "c"),
+            _numbered(self._noises, self._tag, "x"),
+            tuple(self._laid),
+        )
 
     def _draw_shots(self, minutes: float, slides: int, places: tuple[str, ...]) -> list[Shot]:
         """Places (one of them visited again) with the talk between them, each with its span."""
@@ -170,22 +180,26 @@ class _Draft:
         templates = read_facts("slides")["slide"]
         self._talk = [templates[i] for i in rng.permutation(len(templates))[:slides]]
         count = max(round(minutes * 60 / 17) - slides, 0)
-        visits = list(places) or [str(place) for place in rng.permutation(list(PLACES))[: max(count - 1, 1)]]
-        views = [self._look(place) for place in visits] if count or places else []
-        sequence: list[tuple[View, int | None]] = [(view, None) for view in views]
-        if len(views) >= 4 and not places:
-            first = int(rng.integers(0, len(views) - 3))
-            sequence.insert(int(rng.integers(first + 3, len(views) + 1)), (views[first], first))
+        visits = list(places) or [
+            str(place) for place in rng.permutation(list(PLACES))[: max(min(count - 1, MOST_PLACES), 0)]
+        ]
+        looks = {place: self._look(place) for place in visits}
+        sequence = [looks[place] for place in visits]
+        while 2 < len(sequence) < count and not places:
+            again = sequence[int(rng.integers(len(sequence)))]
+            apart = [i for i in range(2, len(sequence) + 1) if again not in sequence[i - 1 : i + 1]]
+            if apart:
+                sequence.insert(apart[int(rng.integers(len(apart)))], again)
         middle = len(sequence) // 2
-        talk = [(View("slide", int(rng.integers(99)) if k < 0 else self._seed), None) for k in range(slides)]
-        sequence[middle:middle] = talk
+        sequence[middle:middle] = [View("slide", self._seed)] * slides
         shots: list[Shot] = []
         start = 0.0
-        for k, (view, _) in enumerate(sequence):
+        for k, view in enumerate(sequence):
             end = round(start + round(rng.uniform(14.0, 21.0) / STEP_S) * STEP_S, 3)
-            again = next((s for s in shots if s.view == view and view.place != "slide"), None)
-            clock = 0.0 if again is None else again.end_s - again.start_s + 40.0
-            shots.append(Shot(f"{self._tag}_s{k + 1:02d}", start, end, view, clock, again.id if again else None))
+            before = [shot for shot in shots if shot.view == view and view.place != "slide"]
+            clock = sum(shot.end_s - shot.start_s + 40.0 for shot in before)
+            first = before[0].id if before else None
+            shots.append(Shot(f"{self._tag}_s{k + 1:02d}", start, end, view, clock, first))
             start = end
         return [self._typeset(shot, k, shots) for k, shot in enumerate(shots)]
 
@@ -214,15 +228,14 @@ class _Draft:
         self._used.add(chosen[key])
         return chosen
 
-    def _narrate(self, shot: Shot, after: Shot | None) -> None:
-        """One or two lines of the place; now and then one that runs on into the next shot."""
-        for _ in range(2 if shot.end_s - shot.start_s > 17 else 1):
+    def _narrate(self, shot: Shot, runs_on: bool) -> None:
+        """One or two lines of the place; the last of them may run on into the next shot."""
+        for runs_on_now in ([False] if shot.end_s - shot.start_s > 17 else []) + [runs_on]:
             template = self._take(self._facts[shot.view.place], "say")
             if template is None:
                 return
             fact, values = fill(template, self._deck)
-            crosses = after is not None and self._rng.random() < 0.18
-            self._speak(values.fill(template["say"]), fact, shot, crosses)
+            self._speak(values.fill(template["say"]), fact, shot, runs_on_now)
 
     def _present(self, shot: Shot, talk: Mapping[str, Any], number: int) -> None:
         """A slide: its words are captions for as long as it stands, and a voice speaks over it."""
@@ -269,7 +282,7 @@ class _Draft:
         end = round(start + round(length / STEP_S) * STEP_S, 3)
         corner = ((0.05, 0.8), (0.05, 0.06), (0.5, 0.06), (0.36, 0.8))[int(self._rng.integers(4))]
         style = int(self._rng.integers(5))
-        self._shown.append(Sign("", start, end, values.fill(template["show"]), fact, style=style, at=corner))
+        self._shown.append(Sign("", start, end, values.fill(template["show"]).upper(), fact, style=style, at=corner))
 
     def _make_noise(self, shot: Shot) -> None:
         key = list(SOUNDS)[int(self._rng.integers(len(SOUNDS)))]

@@ -59,7 +59,9 @@ class Scene:
         zoom, x, y = self._camera(t_s)
         scale = zoom * width / 640
         warp = np.array([[scale, 0, width / 2 - scale * x], [0, scale, height / 2 - scale * y]], dtype=np.float64)
-        seen = cv2.warpAffine(self._backdrop, warp, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        seen = cv2.warpAffine(
+            self._backdrop, warp, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        )
         for k, sprite in enumerate(self._sprites):
             at_x, at_y = self._position(k, t_s)
             blend(seen, _scaled(sprite, scale), *(warp @ (at_x, at_y, 1)))
@@ -120,5 +122,5 @@ def describe(view: View) -> str:
     """A view in words: "A harbour with ...; a red boat and a white bird move through it."""
     if view.place == "slide":
         return f"A slide titled '{view.title}' with the bullets: {'; '.join(view.lines)}."
-    things = " and ".join(f"a {colour} {kind}" for kind, colour in view.things)
+    things = " and ".join(f"{'an' if colour == 'orange' else 'a'} {colour} {kind}" for kind, colour in view.things)
     return f"{PLACES[view.place][0]}, with {things}."

@@ -1,29 +1,18 @@
-"""Values that fill the sentences of the world: names, towns, numbers, hours, each with a near miss that is used nowhere."""
+"""Values that fill the sentences of the world: names, towns, numbers, hours, each with a near miss used nowhere."""
 
 from __future__ import annotations
 
 import string
+import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import cycle
+from pathlib import Path
 
 import numpy as np
 
-_NAMES = (
-    "Miriam Oskar Helena Tobias Ingrid Rashid Clara Matteo Yusuf Agnes Viktor Leonie Samuel Priya Dorothy Henrik Amara "
-    "Felix Rosalind Kenji Beatrix Malcolm Sofia Duncan Esther Ravi Harriet Pablo Edith Gideon Naomi Stefan Louisa "
-    "Winston Greta Hugo Martha Ismael Frieda Leopold"
-).split()
-_TOWNS = (
-    "Lisbon Bergen Cardiff Salzburg Toledo Krakow Dublin Verona Antwerp Helsinki Malaga Boston Geneva Oslo Naples "
-    "Vienna Plymouth Hamburg Granada Zagreb Porto Athens Lyon Bristol"
-).split()
-_COLOURS = "red blue green yellow orange purple white brown silver pink".split()
-_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
+_LISTS: dict[str, list[str]] = tomllib.loads((Path(__file__).parent / "slots.toml").read_text(encoding="utf-8"))
+_ONES = _LISTS["ones"]
 _TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 
 
@@ -73,10 +62,7 @@ def _pools() -> dict[str, list[tuple[str, str]]]:
     clocks = [(h, m) for h in range(7, 22) for m in range(0, 60, 5)]
     codes = [f"{n:04d}" for n in range(1203, 9900, 37) if len(set(f"{n:04d}")) == 4]
     return {
-        "name": _same(_NAMES),
-        "town": _same(_TOWNS),
-        "colour": _same(_COLOURS),
-        "day": _same(_DAYS),
+        **{kind: _same(_LISTS[kind]) for kind in ("name", "town", "colour", "day")},
         "n": [(str(n), number_words(n)) for n in range(13, 99) if n % 10],
         "clock": [(f"{h:02d}:{m:02d}", clock_words(h, m)) for h, m in clocks],
         "code": [(code, ", ".join(_ONES[int(d)] for d in code)) for code in codes],

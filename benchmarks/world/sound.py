@@ -21,13 +21,14 @@ def _finish(wave: NDArray[np.float64]) -> Wave:
     ramp = min(len(wave) // 2, RATE // 200)
     wave[:ramp] *= np.linspace(0, 1, ramp)
     wave[-ramp:] *= np.linspace(1, 0, ramp)
-    return (wave / np.abs(wave).max()).astype(np.float32)
+    return np.asarray(wave / np.abs(wave).max(), dtype=np.float32)
 
 
 def bell(rng: np.random.Generator) -> Wave:
     """Inharmonic partials that die away, the higher the sooner."""
     t, pitch = _times(1.6), rng.uniform(520, 900)
-    return _finish(sum(np.sin(2 * np.pi * pitch * k * t) * np.exp(-t * (2 + k)) / k for k in (1.0, 2.01, 2.76, 5.4)))
+    partials = [np.sin(2 * np.pi * pitch * k * t) * np.exp(-t * (2 + k)) / k for k in (1.0, 2.01, 2.76, 5.4)]
+    return _finish(np.sum(partials, axis=0))
 
 
 def beeps(rng: np.random.Generator) -> Wave:
@@ -46,7 +47,8 @@ def motor(rng: np.random.Generator) -> Wave:
     """A low buzz with many harmonics, unsteady in speed and load."""
     t, pitch = _times(3.5), rng.uniform(45, 80)
     phase = 2 * np.pi * np.cumsum(pitch * (1 + 0.08 * np.sin(2 * np.pi * 0.7 * t))) / RATE
-    return _finish(sum(np.sin(k * phase + k) / k for k in range(1, 14)) * (1 + 0.2 * rng.standard_normal(len(t))))
+    buzz = np.sum([np.sin(k * phase + k) / k for k in range(1, 14)], axis=0)
+    return _finish(buzz * (1 + 0.2 * rng.standard_normal(len(t))))
 
 
 def knocks(rng: np.random.Generator) -> Wave:

@@ -39,7 +39,8 @@ class Espeak:
             subprocess.run(command, check=True, capture_output=True)
             with wave.open(str(path)) as file:
                 rate, pcm = file.getframerate(), file.readframes(file.getnframes())
-        return resample(trim(np.frombuffer(pcm, dtype="<i2").astype(np.float32) / 32768), rate)
+        samples = np.frombuffer(pcm, dtype="<i2").astype(np.float32) / np.float32(32768)
+        return resample(trim(samples), rate)
 
 
 def trim(sound: NDArray[np.float32], threshold: float = 0.008) -> NDArray[np.float32]:
@@ -53,4 +54,5 @@ def trim(sound: NDArray[np.float32], threshold: float = 0.008) -> NDArray[np.flo
 def resample(sound: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """To `RATE`, by lines between samples: upwards only, its images lie above speech."""
     n = round(len(sound) * RATE / rate)
-    return np.interp(np.arange(n) * (rate / RATE), np.arange(len(sound)), sound).astype(np.float32)
+    lines = np.interp(np.arange(n) * (rate / RATE), np.arange(len(sound)), sound)
+    return np.asarray(lines, dtype=np.float32)

@@ -1,0 +1,290 @@
+"""Perception of one stream: observations in, moments out.
+
+Each lane is a small sense that takes observations in order and gives complete percepts, of the same instant or of some
+seconds ago. Eyes and ears run in a thread each (pictures and sounds never wait for one another's models); the moments
+come out in order of time and do not depend on which thread was faster.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from ..encoders.base import CaptionReader, Encoder, Heard, Listener, Read, TextEncoder
+from ..encoders.sound import loudness_db
+from ..records import Moment, Observation, Percept, Picture, Vector, samples_to_ns
+
+if TYPE_CHECKING:
+    from ..operators.change import SceneChange
+
+THUMBNAIL = 320
+"""Long side of the small picture that a percept carries."""
+AHEAD = 24
+"""Observations that the eyes and the ears may be working on at once: bounds what waits between the threads."""
+
+
+class Sense(Protocol):
+    """One lane of one stream."""
+
+    @property
+    def settled_ns(self) -> int:
+        """No percept that starts before this will still come."""
+        ...
+
+    def take(self, observation: Observation) -> list[Percept]: ...
+
+    def flush(self, t_ns: int) -> list[Percept]:
+        """The stream has ended at `t_ns`."""
+        ...
+
+
+class Vision:
+    """Pictures to percepts: one for each sampled picture and camera."""
+
+    def __init__(self, stream: str, encoder: Encoder[Picture], interval_ns: int) -> None:
+        self.settled_ns = 0
+        self._stream = stream
+        self._encoder = encoder
+        self._interval_ns = interval_ns
+
+    def take(self, observation: Observation) -> list[Percept]:
+        self.settled_ns = observation.t_ns
+        if not observation.images:
+            return []
+        encoded = self._encoder.encode(list(observation.images.values()))
+        spec = self._encoder.spec
+        return [
+            Percept(self._stream, "vision", observation.t_ns, observation.t_ns + self._interval_ns, camera=camera,
+                    space=spec.space.name, vector=encoded.vectors[i],
+                    tokens=None if encoded.tokens is None else encoded.tokens[i], origin=spec.name,
+                    picture=small(picture))
+            for i, (camera, picture) in enumerate(observation.images.items())
+        ]
+
+    def flush(self, t_ns: int) -> list[Percept]:
+        self.settled_ns = t_ns
+        return []
+
+
+class Captions:
+    """Pictures to the text that stands in them."""
+
+    def __init__(self, stream: str, reader: CaptionReader, text: TextEncoder, origin: str) -> None:
+        self._stream = stream
+        self._reader = reader
+        self._words = Words(stream, "caption", text, origin)
+
+    @property
+    def settled_ns(self) -> int:
+        return self._reader.settled_ns
+
+    def take(self, observation: Observation) -> list[Percept]:
+        reads: list[Read] = []
+        for picture in list(observation.images.values())[:1]:  # captions are burnt into the first camera
+            reads += self._reader.look(observation.t_ns, picture)
+        return self._words.percepts(reads)
+
+    def flush(self, t_ns: int) -> list[Percept]:
+        return self._words.percepts(self._reader.flush(t_ns))
+
+
+class Speech:
+    """Sound to the words that are spoken in it."""
+
+    def __init__(self, stream: str, listener: Listener, text: TextEncoder, origin: str) -> None:
+        self._listener = listener
+        self._words = Words(stream, "speech", text, origin)
+
+    @property
+    def settled_ns(self) -> int:
+        return self._listener.settled_ns
+
+    def take(self, observation: Observation) -> list[Percept]:
+        if observation.sound is None:
+            return []
+        return self._words.percepts(self._listener.push(observation.t_ns, observation.sound))
+
+    def flush(self, t_ns: int) -> list[Percept]:  # noqa: ARG002  the listener knows how long its sound was
+        return self._words.percepts(self._listener.flush())
+
+
+class Subtitles:
+    """The words that came with the stream, taken for what is spoken."""
+
+    def __init__(self, stream: str, text: TextEncoder) -> None:
+        self.settled_ns = 0
+        self._words = Words(stream, "speech", text, "subtitles")
+
+    def take(self, observation: Observation) -> list[Percept]:
+        self.settled_ns = observation.t_ns
+        if not observation.text:
+            return []
+        until = observation.text_until_ns or observation.t_ns
+        return self._words.percepts([Heard(observation.t_ns, max(until, observation.t_ns), observation.text, 1.0)])
+
+    def flush(self, t_ns: int) -> list[Percept]:
+        self.settled_ns = t_ns
+        return []
+
+
+class Sound:
+    """Sound to the onsets of what is not speech."""
+
+    def __init__(self, stream: str, onsets: Listener, encoder: Encoder[Vector]) -> None:
+        self._stream = stream
+        self._onsets = onsets
+        self._encoder = encoder
+
+    @property
+    def settled_ns(self) -> int:
+        return self._onsets.settled_ns
+
+    def take(self, observation: Observation) -> list[Percept]:
+        if observation.sound is None:
+            return []
+        return self._percepts(self._onsets.push(observation.t_ns, observation.sound))
+
+    def flush(self, t_ns: int) -> list[Percept]:  # noqa: ARG002
+        return self._percepts(self._onsets.flush())
+
+    def _percepts(self, heard: Sequence[Heard]) -> list[Percept]:
+        clips = [h.samples for h in heard if h.samples is not None]
+        if not clips:
+            return []
+        vectors = self._encoder.encode(clips).vectors
+        spec = self._encoder.spec
+        return [Percept(self._stream, "sound", h.t0_ns, h.t1_ns, space=spec.space.name, vector=vectors[i],
+                        origin=spec.name, confidence=h.confidence)
+                for i, h in enumerate(h for h in heard if h.samples is not None)]
+
+
+class Words:
+    """Complete words to percepts with their vectors; of several with one span each gets its own ordinal."""
+
+    def __init__(self, stream: str, lane: str, text: TextEncoder, origin: str) -> None:
+        self._stream = stream
+        self._lane = lane
+        self._text = text
+        self._origin = origin
+        self._last: tuple[int, int] = (-1, -1)
+        self._ordinal = 0
+
+    def percepts(self, complete: Sequence[Heard | Read]) -> list[Percept]:
+        complete = [c for c in complete if c.text]
+        if not complete:
+            return []
+        vectors = self._text.encode([(c.text or "").replace("\n", ". ") for c in complete]).vectors
+        made = []
+        for item, vector in zip(complete, vectors, strict=True):
+            key = (item.t0_ns, item.t1_ns)
+            self._ordinal = self._ordinal + 1 if key == self._last else 0
+            self._last = key
+            picture = item.picture if isinstance(item, Read) else None
+            made.append(Percept(self._stream, self._lane, item.t0_ns, item.t1_ns, self._ordinal,  # type: ignore[arg-type]
+                                space=self._text.spec.space.name, vector=vector, text=item.text, origin=self._origin,
+                                confidence=item.confidence, picture=None if picture is None else small(picture)))
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Senses:
+    """What one stream is perceived with."""
+
+    stream: str
+    eyes: tuple[Sense, ...]
+    ears: tuple[Sense, ...]
+    change: SceneChange | None
+    """Gives the visual change of the picture `lag` pictures ago."""
+    lag: int = 0
+
+
+def perceive(observations: Iterable[Observation], senses: Senses, end_ns: int | None = None) -> Iterator[Moment]:
+    """The moments of a stream, in order of time, one an observation and a last one for what was still open."""
+    waiting: deque[Moment] = deque()  # moments whose change is not known yet, and those behind them
+    with ThreadPoolExecutor(1, "eyes") as eyes, ThreadPoolExecutor(1, "ears") as ears:
+        working: deque[tuple[Observation, Future[_Part], Future[_Part]]] = deque()
+        stand = _Stand(senses)
+        for observation in observations:
+            working.append((observation, eyes.submit(_look, senses, observation),
+                            ears.submit(_listen, senses, observation)))
+            if len(working) >= AHEAD:
+                yield from stand.moments(*working.popleft(), waiting)
+        while working:
+            yield from stand.moments(*working.popleft(), waiting)
+    last_ns = max(stand.end_ns, end_ns or 0)
+    percepts = [p for sense in (*senses.eyes, *senses.ears) for p in sense.flush(last_ns)]
+    yield from waiting
+    yield Moment(senses.stream, last_ns, tuple(percepts), None, None, last_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What the eyes or the ears made of one observation."""
+
+    percepts: list[Percept]
+    settled_ns: int | None
+    change: float | None = None
+    loudness_db: float | None = None
+
+
+def _look(senses: Senses, observation: Observation) -> _Part:
+    percepts = [p for sense in senses.eyes for p in sense.take(observation)]
+    change = None
+    if senses.change is not None and observation.images:
+        change = senses.change.look(next(iter(observation.images.values())))
+    return _Part(percepts, min((s.settled_ns for s in senses.eyes), default=None), change)
+
+
+def _listen(senses: Senses, observation: Observation) -> _Part:
+    percepts = [p for sense in senses.ears for p in sense.take(observation)]
+    loudness = None if observation.sound is None else loudness_db(observation.sound)
+    return _Part(percepts, min((s.settled_ns for s in senses.ears), default=None), None, loudness)
+
+
+class _Stand:
+    """Joins what eyes and ears made of each observation, and gives each picture the change that was told later."""
+
+    def __init__(self, senses: Senses) -> None:
+        self._senses = senses
+        self._changes = 0
+        self.end_ns = 0
+
+    def moments(self, observation: Observation, looking: Future[_Part], listening: Future[_Part],
+                waiting: deque[Moment]) -> Iterator[Moment]:
+        seen, heard = looking.result(), listening.result()
+        sound_ns = 0 if observation.sound is None else samples_to_ns(len(observation.sound))
+        self.end_ns = max(self.end_ns, observation.t_ns + sound_ns)
+        settled = [part for part in (seen.settled_ns, heard.settled_ns) if part is not None]
+        pending = seen.change is not None
+        waiting.append(Moment(observation.stream, observation.t_ns, tuple(seen.percepts + heard.percepts),
+                              _PENDING if pending else None, heard.loudness_db, min(settled, default=observation.t_ns)))
+        if pending:
+            self._changes += 1
+            if self._changes > self._senses.lag:  # the change is that of the picture `lag` pictures ago
+                index = next(i for i, m in enumerate(waiting) if m.change == _PENDING)
+                waiting[index] = replace(waiting[index], change=seen.change)
+        while waiting and waiting[0].change != _PENDING:
+            yield waiting.popleft()
+
+
+_PENDING = -1.0
+"""Stands for a change that is still to be told."""
+
+
+def small(picture: Picture, side: int = THUMBNAIL) -> Picture:
+    """uint8[H, W, 3] -> uint8[h, w, 3] with a long side of at most `side`."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return picture
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
