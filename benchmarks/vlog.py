@@ -54,7 +54,7 @@ class Report:
 
 def find_videos(folder: Path) -> list[tuple[Path, Truth, Path | None]]:
     """(video, truth, subtitles) of every truth file of a folder, in order of names."""
-    found = []
+    found: list[tuple[Path, Truth, Path | None]] = []
     for path in sorted(folder.glob("*.json")):
         truth = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(truth, dict) and "questions" in truth and (folder / truth.get("file", "?")).is_file():
@@ -193,8 +193,16 @@ def show(reports: Sequence[Report]) -> None:
 
 
 def _speed_table(reports: Sequence[Report], table_of: Any) -> Any:
-    table = table_of("video", "boundaries P / R / F1", "all lanes", "from sound alone", "vision + sound", "peak MB",
-                     "memory MB", "cold ask s", "recall ms", title="boundaries within 1 s, speed as times real time")  # fmt: skip
+    columns = (
+        "video",
+        "boundaries P / R / F1",
+        "all lanes",
+        "from sound alone",
+        "vision + sound",
+        "peak MB",
+        "memory MB",
+    )
+    table = table_of(*columns, "cold ask s", "recall ms", title="boundaries within 1 s; speeds in times real time")
     for r in reports:
         b = r.boundaries
         peak = max(w.peak_mb for w in (r.watching, r.watching_heard, r.watching_senses) if w is not None)

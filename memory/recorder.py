@@ -72,14 +72,13 @@ class Recorder:
         self._spaces = {space.name: space.dim for space in writer.manifest.spaces}
         self._monotonic_ns = monotonic_ns
         self._boundaries = boundaries
-        self._separator = separator
         self._summarise = summarise
         self._every_ns = to_ns(settings.commit_every_s)
         self._last_commit_ns: int | None = None
         self._replacing = replace_old and stream.id in writer.streams
-        fresh = StreamState(stream)
-        self._state = fresh if self._replacing else replace(writer.streams.get(stream.id, fresh), stream=stream)
-        self._resume_ns, stored = (0, []) if self._state == fresh else self._left_off()
+        begun = None if self._replacing else writer.streams.get(stream.id)
+        self._state = StreamState(stream) if begun is None else replace(begun, stream=stream)
+        self._resume_ns, stored = (0, []) if begun is None else self._left_off()
         if self._state.closed_ns:
             boundaries.resume(self._state.closed_ns)
         first = OpenEvent(stream.id, self._state.closed_ns, self._state.events, separator, stored)
@@ -133,9 +132,8 @@ class Recorder:
 
     def _cut(self, cuts: list[int]) -> None:
         for cut_ns in cuts:
-            last = self._open[-1]
-            if cut_ns > last.t0_ns:
-                self._open.append(OpenEvent(self.stream.id, cut_ns, last.ordinal + 1, self._separator))
+            if cut_ns > self._open[-1].t0_ns:
+                self._open.append(self._open[-1].split(cut_ns))
 
     def _take_up(self, before_ns: int | None) -> None:
         """Gives each arrived percept that starts before that time (None: all) to the event in which it starts."""

@@ -61,6 +61,11 @@ class OpenEvent:
         self._members[percept.id] = replace(percept, picture=None, tokens=None)  # the event needs neither
         return True
 
+    def split(self, cut_ns: int) -> OpenEvent:
+        """The event that follows this one from `cut_ns` on; it gets the stored percepts that start there."""
+        later = [self._members.pop(id) for id, percept in list(self._members.items()) if percept.t0_ns >= cut_ns]
+        return OpenEvent(self.stream, cut_ns, self.ordinal + 1, self._separator, later)
+
     def close(self, t1_ns: int, summarise: Summariser) -> Event:
         """The closed event over [t0_ns, t1_ns)."""
         return build_event(self.stream, self.t0_ns, t1_ns, self.ordinal, self._members.values(), summarise)

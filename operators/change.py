@@ -55,7 +55,7 @@ class ChangeSettings:
     """Mean correlation of patches where they are found best: from the first down, the scene is another."""
     lost: tuple[float, float] = (0.15, 0.40)
     """Share of the content that stood still and is gone."""
-    beyond: tuple[float, float] = (0.09, 0.21)
+    beyond: tuple[float, float] = (0.07, 0.20)
     """Share of the content that changed outside the band that holds most of the change."""
     match: float = 0.6
     """Correlation from which a block counts as found in another place."""
@@ -204,7 +204,8 @@ class SceneChange:
         still = had & (before.stood >= s.still_looks)
         if still.sum() < max(3, s.still_share * had.sum()):
             return 0.0
-        if (has & (now.stood >= since)).sum() < s.still_share * has.sum():
+        stands = has & (now.stood >= since)
+        if stands.sum() < s.still_share * has.sum():
             return 0.0
         gone = np.einsum("rcp,rcp->rc", before.blocks, now.blocks) < s.same
         lost = float((still & gone).sum() / still.sum())
@@ -212,7 +213,7 @@ class SceneChange:
         rows = changed.sum(axis=1)  # [rows]
         band = max(1, round(s.band * len(rows)))
         within = np.convolve(rows, np.ones(band, np.int64)).max()
-        beyond = float((rows.sum() - within) / max(1, (had | has).sum()))
+        beyond = float((rows.sum() - within) / (still | stands).sum())
         score = min(_ramp(lost, s.lost), _ramp(beyond, s.beyond))
         if score > 0:
             score = min(score, _ramp(self._moved(before, now, still & gone), s.moved))

@@ -60,7 +60,7 @@ def ask(question: str, snapshot: Snapshot, faculties: Faculties, reasoner: Reaso
     parsed = read(question)
     grounder = Grounder(word_likeness(faculties.text), faculties.ear)
     finder = Finder(snapshot, lambda texts: faculties.text.encode(texts).vectors, faculties.text.spec.space.name,
-                    grounder, settings, stream)
+                    grounder, settings, stream, root)
     if image is not None:
         conclusion = conclude_picture(parsed, image, faculties.sight(), finder)
     else:

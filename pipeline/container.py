@@ -109,6 +109,11 @@ class Track:
             if stream.index != self._index:
                 stream.discard = Discard.all  # an indexed container then skips their bytes
         self.stream: Any = self._container.streams[self._index]
+        base, zero = self.stream.time_base, self._zero
+        # t = (pts base - zero) seconds, over one denominator: whole numbers are ten times as fast as fractions
+        self._scale = base.numerator * zero.denominator * NS_PER_S
+        self._shift = zero.numerator * base.denominator * NS_PER_S
+        self._over = base.denominator * zero.denominator
         if self.stream.type != "subtitle":
             self.stream.codec_context.thread_count = self._threads
             self.stream.codec_context.thread_type = "AUTO"
@@ -117,13 +122,9 @@ class Track:
     def close(self) -> None:
         self._container.close()
 
-    def seconds(self, pts: int) -> Fraction:
-        """A time stamp of this stream as seconds since the source's zero, exact."""
-        return Fraction(pts * self.stream.time_base - self._zero)
-
     def time_ns(self, pts: int) -> int:
         """A time stamp of this stream as nanoseconds since the source's zero, rounded to the nearest."""
-        return round(self.seconds(pts) * NS_PER_S)
+        return (2 * (pts * self._scale - self._shift) + self._over) // (2 * self._over)
 
     def declared_end_ns(self) -> int | None:
         """When the header says that this track ends, or None."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,9 +75,12 @@ class Finder:
     """Finds phrases in one snapshot, for one question."""
 
     def __init__(self, snapshot: Snapshot, embed: Callable[[Sequence[str]], np.ndarray], space: str,
-                 grounder: Grounder, settings: ReasonSettings, stream: str | None = None) -> None:
+                 grounder: Grounder, settings: ReasonSettings, stream: str | None = None,
+                 root: Path | None = None) -> None:
         self.snapshot = snapshot
         self.stream = stream
+        self.root = root
+        """The memory's folder, against which thumbnails resolve."""
         self.settings = settings
         self._embed = embed
         self._space = space
@@ -88,10 +93,12 @@ class Finder:
         claim = claim_of(phrase)
         if claim.empty:
             return []
+        started = time.perf_counter()
         vector: Vector = self._embed([claim.text])[0]
         query = Query(words=claim.text, vectors={self._space: vector}, lanes=tuple(lanes), stream=self.stream,
                       span_ns=span_ns, limit=self.settings.recall_limit)
         hits = [hit for hit in recall(self.snapshot, query) if hit.percept.text]
+        self.recall_s += time.perf_counter() - started
         if not hits:
             return []
         cosine = {hit.percept.id: hit.similarity for hit in hits}

@@ -205,21 +205,71 @@ class Senses:
 
 def perceive(observations: Iterable[Observation], senses: Senses, end_ns: int | None = None) -> Iterator[Moment]:
     """The moments of a stream, in order of time, one an observation and a last one for what was still open."""
-    waiting: deque[Moment] = deque()  # moments whose change is not known yet, and those behind them
-    with ThreadPoolExecutor(1, "eyes") as eyes, ThreadPoolExecutor(1, "ears") as ears:
-        working: deque[tuple[Observation, Future[_Part], Future[_Part]]] = deque()
-        stand = _Stand(senses)
+    with Perception(senses, AHEAD) as perception:
         for observation in observations:
-            working.append((observation, eyes.submit(_look, senses, observation),
-                            ears.submit(_listen, senses, observation)))
-            if len(working) >= AHEAD:
-                yield from stand.moments(*working.popleft(), waiting)
-        while working:
-            yield from stand.moments(*working.popleft(), waiting)
-    last_ns = max(stand.end_ns, end_ns or 0)
-    percepts = [p for sense in (*senses.eyes, *senses.ears) for p in sense.flush(last_ns)]
-    yield from waiting
-    yield Moment(senses.stream, last_ns, tuple(percepts), None, None, last_ns)
+            yield from perception.push(observation)
+        yield from perception.finish(end_ns)
+
+
+class Perception:
+    """Observations pushed in, moments given out; `ahead` observations at most are being worked on (1: none waits)."""
+
+    def __init__(self, senses: Senses, ahead: int = 1) -> None:
+        self._senses = senses
+        self._ahead = ahead
+        self._eyes = ThreadPoolExecutor(1, "eyes")
+        self._ears = ThreadPoolExecutor(1, "ears")
+        self._working: deque[tuple[Observation, Future[_Part], Future[_Part]]] = deque()
+        self._waiting: deque[Moment] = deque()  # those whose change is not known yet, and those behind them
+        self._changes = 0
+        self._end_ns = 0
+
+    def __enter__(self) -> Perception:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the threads; what they have not begun is dropped."""
+        self._eyes.shutdown(wait=True, cancel_futures=True)
+        self._ears.shutdown(wait=True, cancel_futures=True)
+
+    def push(self, observation: Observation) -> list[Moment]:
+        """Take the next observation; the moments that are complete now."""
+        self._working.append((observation, self._eyes.submit(_look, self._senses, observation),
+                              self._ears.submit(_listen, self._senses, observation)))
+        return self._join(self._ahead - 1)
+
+    def finish(self, end_ns: int | None = None) -> list[Moment]:
+        """The stream has ended: the moments still open, and a last one with what the senses still held."""
+        moments = self._join(0)
+        last_ns = max(self._end_ns, end_ns or 0)
+        percepts = [p for sense in (*self._senses.eyes, *self._senses.ears) for p in sense.flush(last_ns)]
+        moments += [replace(m, change=0.0) if m.change == _PENDING else m for m in self._waiting]
+        self._waiting.clear()
+        return [*moments, Moment(self._senses.stream, last_ns, tuple(percepts), None, None, last_ns)]
+
+    def _join(self, leave: int) -> list[Moment]:
+        """Joins what eyes and ears made of each observation, until `leave` are still being worked on."""
+        while len(self._working) > leave:
+            observation, looking, listening = self._working.popleft()
+            seen, heard = looking.result(), listening.result()
+            sound_ns = 0 if observation.sound is None else samples_to_ns(len(observation.sound))
+            self._end_ns = max(self._end_ns, observation.t_ns + sound_ns)
+            settled = [part for part in (seen.settled_ns, heard.settled_ns) if part is not None]
+            change = None if seen.change is None else _PENDING
+            self._waiting.append(Moment(observation.stream, observation.t_ns, tuple(seen.percepts + heard.percepts),
+                                        change, heard.loudness_db, min(settled, default=observation.t_ns)))
+            if seen.change is not None:
+                self._changes += 1
+                if self._changes > self._senses.lag:  # told of the picture `lag` pictures ago
+                    index = next(i for i, m in enumerate(self._waiting) if m.change == _PENDING)
+                    self._waiting[index] = replace(self._waiting[index], change=seen.change)
+        ready = []
+        while self._waiting and self._waiting[0].change != _PENDING:
+            ready.append(self._waiting.popleft())
+        return ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,32 +294,6 @@ def _listen(senses: Senses, observation: Observation) -> _Part:
     percepts = [p for sense in senses.ears for p in sense.take(observation)]
     loudness = None if observation.sound is None else loudness_db(observation.sound)
     return _Part(percepts, min((s.settled_ns for s in senses.ears), default=None), None, loudness)
-
-
-class _Stand:
-    """Joins what eyes and ears made of each observation, and gives each picture the change that was told later."""
-
-    def __init__(self, senses: Senses) -> None:
-        self._senses = senses
-        self._changes = 0
-        self.end_ns = 0
-
-    def moments(self, observation: Observation, looking: Future[_Part], listening: Future[_Part],
-                waiting: deque[Moment]) -> Iterator[Moment]:
-        seen, heard = looking.result(), listening.result()
-        sound_ns = 0 if observation.sound is None else samples_to_ns(len(observation.sound))
-        self.end_ns = max(self.end_ns, observation.t_ns + sound_ns)
-        settled = [part for part in (seen.settled_ns, heard.settled_ns) if part is not None]
-        pending = seen.change is not None
-        waiting.append(Moment(observation.stream, observation.t_ns, tuple(seen.percepts + heard.percepts),
-                              _PENDING if pending else None, heard.loudness_db, min(settled, default=observation.t_ns)))
-        if pending:
-            self._changes += 1
-            if self._changes > self._senses.lag:  # the change is that of the picture `lag` pictures ago
-                index = next(i for i, m in enumerate(waiting) if m.change == _PENDING)
-                waiting[index] = replace(waiting[index], change=seen.change)
-        while waiting and waiting[0].change != _PENDING:
-            yield waiting.popleft()
 
 
 _PENDING = -1.0

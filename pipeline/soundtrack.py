@@ -12,56 +12,83 @@ from typing import Any
 
 import numpy as np
 
-from ..records import SOUND_RATE, Vector
+from ..records import NS_PER_S, SOUND_RATE, Vector, samples_to_ns
 
-TOLERANCE_S = Fraction(20, 1000)
+TOLERANCE_NS = 20_000_000
 """Time stamps may be off by less than this (containers round them to milliseconds); from here on it is a hole or a
 repetition. One lost packet of the common codecs is 20 to 26 ms."""
-MAX_HOLE_S = 3600
-"""A time stamp that jumps further than this is wrong."""
+MAX_HOLE_NS = 3600 * NS_PER_S
+"""A time stamp that jumps further than this is wrong: its frame is left out."""
 
 
-def lay_on_grid(frames: Iterable[tuple[Fraction, Any]]) -> Iterator[Vector]:
-    """Decoded audio frames with their times in seconds -> float32[n] pieces that follow each other from sample 0.
+def lay_on_grid(frames: Iterable[tuple[int, Any]]) -> Iterator[Vector]:
+    """Decoded audio frames with their times in nanoseconds -> float32[n] pieces that follow each other from sample 0.
 
-    Sample k of the concatenated pieces stands at k / 16000 s. A piece is at most one second long.
+    Sample k of the concatenated pieces stands at k / 16000 s.
     """
-    written = 0  # samples given so far
-    skip = 0  # samples of the running segment that lie before `written`
-    due: Fraction | None = None  # when the next frame should start; None: nothing came yet
-    kind: tuple[str, str, int] | None = None
-    resampler: Any = None
-    for t_s, frame in frames:
-        if frame.samples == 0 or frame.sample_rate <= 0:
-            continue
-        of_frame = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if due is None or abs(t_s - due) >= TOLERANCE_S or of_frame != kind:
-            if t_s > (due or 0) + MAX_HOLE_S:
-                continue
-            for piece in _resampled(resampler, None):
-                skip, piece = max(0, skip - len(piece)), piece[skip:]
-                written += len(piece)
-                yield from _seconds(piece)
-            resampler, kind = _new_resampler(), of_frame
-            start = round(t_s * SOUND_RATE)
-            for hole in _silence(start - written):
-                written += len(hole)
-                yield hole
-            skip = written - start
-            due = t_s
-        due += Fraction(frame.samples, frame.sample_rate)
+    grid = _Grid()
+    for t_ns, frame in frames:
+        if frame.samples and frame.sample_rate > 0:
+            yield from grid.add(t_ns, frame)
+    yield from grid.finish()
+
+
+class _Grid:
+    """One run of frames that follow each other is resampled in one go; a run begins wherever they do not."""
+
+    def __init__(self) -> None:
+        self._resampler: Any = None
+        self._kind: tuple[str, str, int] | None = None
+        self._run_ns = 0  # start of the run
+        self._fed = 0  # samples of the run at the source's own rate
+        self._written = 0  # samples given at 16 kHz
+        self._behind = 0  # samples still to come that lie before `_written`
+
+    def add(self, t_ns: int, frame: Any) -> Iterator[Vector]:
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        due_ns = self._run_ns + self._fed * NS_PER_S // frame.sample_rate
+        if kind != self._kind or abs(t_ns - due_ns) >= TOLERANCE_NS:
+            if t_ns - samples_to_ns(self._written) > MAX_HOLE_NS:
+                return
+            yield from self.finish()
+            yield from self._begin(t_ns)
+            self._kind = kind
+        self._fed += frame.samples
         frame.pts = None  # the resampler counts by itself
-        for piece in _resampled(resampler, frame):
-            skip, piece = max(0, skip - len(piece)), piece[skip:]
-            written += len(piece)
-            yield from _seconds(piece)
-    for piece in _resampled(resampler, None):
-        yield from _seconds(piece[skip:])
-        skip = max(0, skip - len(piece))
+        yield from self._resampled(frame)
+
+    def finish(self) -> Iterator[Vector]:
+        """What the resampler still holds at the end of a run."""
+        if self._resampler is not None:
+            yield from self._resampled(None)
+
+    def _begin(self, t_ns: int) -> Iterator[Vector]:
+        from av import AudioResampler
+
+        start = round(t_ns * SOUND_RATE / NS_PER_S)
+        while self._written < start:
+            hole = np.zeros(min(SOUND_RATE, start - self._written), dtype=np.float32)
+            self._written += len(hole)
+            yield hole
+        self._behind = self._written - start
+        self._resampler = AudioResampler(format="flt", layout="mono", rate=SOUND_RATE)
+        self._run_ns, self._fed = t_ns, 0
+
+    def _resampled(self, frame: Any | None) -> Iterator[Vector]:
+        for ready in self._resampler.resample(frame):
+            if ready is None:  # a resampler with nothing to do hands the end itself through
+                continue
+            samples = np.frombuffer(ready.planes[0], dtype=np.float32, count=ready.samples)
+            samples, self._behind = samples[self._behind :], max(0, self._behind - len(samples))
+            self._written += len(samples)
+            yield samples
 
 
 def in_chunks(pieces: Iterable[Vector], rate: Fraction) -> Iterator[tuple[int, Vector]]:
-    """Cut a piecewise sound at the ticks of `rate` a second (at least 1): (number of its first sample, float32[n])."""
+    """Cut a piecewise sound at the ticks of `rate` a second (at least 1): (number of its first sample, float32[n]).
+
+    Samples are brought within [-1, 1]; what is not a number becomes silence.
+    """
     number, begin = 0, 0
     held: list[Vector] = []
     have = 0
@@ -70,34 +97,12 @@ def in_chunks(pieces: Iterable[Vector], rate: Fraction) -> Iterator[tuple[int, V
         have += len(piece)
         while begin + have >= (end := round((number + 1) * SOUND_RATE / rate)):
             joined = np.concatenate(held)
-            yield begin, joined[: end - begin].copy()
+            yield begin, _sane(joined[: end - begin])
             held, have = [joined[end - begin :]], begin + have - end
             number, begin = number + 1, end
     if have:
-        yield begin, np.concatenate(held)
+        yield begin, _sane(np.concatenate(held))
 
 
-def _new_resampler() -> Any:
-    from av import AudioResampler
-
-    return AudioResampler(format="flt", layout="mono", rate=SOUND_RATE)
-
-
-def _resampled(resampler: Any, frame: Any | None) -> Iterator[Vector]:
-    """What comes out of the resampler for one frame in, or (None) at its end: float32[n] within [-1, 1]."""
-    if resampler is None:
-        return
-    for ready in resampler.resample(frame):
-        if ready is not None:  # an idle resampler hands the end itself through
-            samples = np.nan_to_num(ready.to_ndarray()[0], nan=0.0)  # [1, n] -> [n]
-            yield np.clip(samples, -1.0, 1.0).astype(np.float32, copy=False)
-
-
-def _silence(samples: int) -> Iterator[Vector]:
-    for begin in range(0, samples, SOUND_RATE):
-        yield np.zeros(min(SOUND_RATE, samples - begin), dtype=np.float32)
-
-
-def _seconds(piece: Vector) -> Iterator[Vector]:
-    for begin in range(0, len(piece), SOUND_RATE):
-        yield piece[begin : begin + SOUND_RATE]
+def _sane(samples: Vector) -> Vector:
+    return np.clip(np.nan_to_num(samples), -1.0, 1.0)

@@ -286,7 +286,7 @@ class FileSource:
         rate = max(Fraction(1), Fraction(self._settings.fps).limit_denominator(1_000_000))
         try:
             end_ns = 0
-            timed = ((track.seconds(frame.pts), frame) for frame in track.frames())
+            timed = ((track.time_ns(frame.pts), frame) for frame in track.frames())
             for first, samples in in_chunks(lay_on_grid(timed), rate):
                 end_ns = samples_to_ns(first + len(samples))
                 if samples_to_ns(first) >= start_ns:
@@ -325,7 +325,9 @@ def _readable(path: Path) -> Path:
         if path.is_dir():
             raise SourceError(f"{path} is a folder", "give the files in it")
         if not path.is_file():
-            raise SourceError(f"{path} is not there" if not path.exists() else f"{path} is not a file", "check the path")
+            raise SourceError(
+                f"{path} is not there" if not path.exists() else f"{path} is not a file", "check the path"
+            )
         if path.stat().st_size == 0:
             raise SourceError(f"{path} is empty", MEND)
         with path.open("rb"):

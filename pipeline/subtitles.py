@@ -76,7 +76,8 @@ def parse(text: str) -> list[Cue]:
     lines = re.sub(r"\r*\n|\r", "\n", text).split("\n")
     spans = [(at, match) for at, line in enumerate(lines) if (match := _SPAN.match(line))]
     cues = []
-    for (at, span), following in zip(spans, [at for at, _ in spans[1:]] + [len(lines)], strict=True):
+    for number, (at, span) in enumerate(spans):
+        following = spans[number + 1][0] if number + 1 < len(spans) else len(lines)
         body = lines[at + 1 : following]
         blank = next((i for i, line in enumerate(body) if not line.strip()), None)
         if blank is not None:

@@ -68,7 +68,9 @@ def make_video(
         if codec is not None:
             # B-frames on purpose: their order in the file is not their order on the screen.
             tune = {"bf": "2", "g": "12", "crf": "12", "preset": "veryfast", "threads": "1"}
-            video = out.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options={**tune, **(options or {})})
+            video = out.add_stream(
+                codec, rate=Fraction(fps).limit_denominator(1001), options={**tune, **(options or {})}
+            )
             video.width, video.height, video.pix_fmt = *size, pixels
             video.codec_context.time_base = Fraction(1, VIDEO_TICK)
             streams.append(video)
@@ -76,7 +78,14 @@ def make_video(
             for number, t_s in enumerate(times):
                 until_s = times[number + 1] if number + 1 < len(times) else seconds
                 scene = chosen[min(int(t_s / seconds * len(chosen)), len(chosen) - 1)]
-                jobs.append((t_s, lambda a=(number, t_s, until_s, scene): _encode_picture(out, video, *a, size, start_s, numbered)))
+                jobs.append(
+                    (
+                        t_s,
+                        lambda a=(number, t_s, until_s, scene): _encode_picture(
+                            out, video, *a, size, start_s, numbered
+                        ),
+                    )
+                )
         if sound is not None:
             track = out.add_stream(sound_codec, rate=sound_rate, layout="mono")
             streams.append(track)
@@ -128,7 +137,15 @@ def _draw(number: int, t_s: float, scene: Scene, size: tuple[int, int], numbered
 
 
 def _encode_picture(
-    out: Any, video: Any, number: int, t_s: float, until_s: float, scene: Scene, size: tuple[int, int], start_s: float, numbered: bool
+    out: Any,
+    video: Any,
+    number: int,
+    t_s: float,
+    until_s: float,
+    scene: Scene,
+    size: tuple[int, int],
+    start_s: float,
+    numbered: bool,
 ) -> None:
     frame = av.VideoFrame.from_ndarray(_draw(number, t_s, scene, size, numbered), format="rgb24")
     frame.time_base = Fraction(1, VIDEO_TICK)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from mneme.errors import MemoryFormatError, MnemeError
 from mneme.memory.episodic import ExtractiveSummariser, build_event
 from mneme.memory.memory import Memory
@@ -152,7 +151,9 @@ def test_an_interrupted_stream_ends_as_if_it_had_not_been(tmp_path: Path, stop_s
         watch(again)
         one, other = whole.snapshot(), again.snapshot()
         assert [p.id for p in one.percepts()] == [p.id for p in other.percepts()]
-        assert [(e.id, e.percepts, e.gist) for e in one.events()] == [(e.id, e.percepts, e.gist) for e in other.events()]
+        assert [(e.id, e.percepts, e.gist) for e in one.events()] == [
+            (e.id, e.percepts, e.gist) for e in other.events()
+        ]
         for a, b in zip(one.events(), other.events(), strict=True):
             np.testing.assert_allclose(a.vectors["looks"], b.vectors["looks"], atol=1e-6)
         assert again.check().ok

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-
 from mneme.memory.ledger import StreamState
 from mneme.memory.memory import Memory
 from mneme.memory.recall import Query, recall

@@ -245,9 +245,9 @@ def garden(canvas: Canvas, rng: np.random.Generator) -> None:
     _poly(canvas, [(430, 240), (500, 240), (760, HEIGHT), (330, HEIGHT)], (200, 178, 140))
     petals: tuple[Colour, ...] = ((214, 60, 70), (236, 196, 60), (226, 130, 180), (240, 240, 236), (140, 90, 180))
     for k in range(420):
-        x, y = rng.uniform(0, WIDTH), rng.uniform(330, 520)
-        if abs(x - 520) > 60 + (y - 240) * 0.6:
-            _disc(canvas, x, y, 3 + (y - 300) / 60, petals[k % 5])
+        at, y = rng.uniform(0, WIDTH), rng.uniform(330, 520)
+        if abs(at - 520) > 60 + (y - 240) * 0.6:
+            _disc(canvas, at, y, 3 + (y - 300) / 60, petals[k % 5])
 
 
 def beach(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -298,11 +298,11 @@ def greenhouse(canvas: Canvas, rng: np.random.Generator) -> None:
         cv2.line(canvas, (0, y), (WIDTH, y + 14), (236, 240, 238), 4, cv2.LINE_AA)
     _rect(canvas, 0, 330, WIDTH, 210, (104, 84, 66))
     for _ in range(70):
-        x, base = rng.uniform(0, WIDTH), rng.uniform(300, 520)
+        root, base = rng.uniform(0, WIDTH), rng.uniform(300, 520)
         leaf = _tone(rng, (40, 124, 66), 30)
         for angle in np.linspace(-1.2, 1.2, 7):
-            tip = (x + np.sin(angle) * 70, base - np.cos(angle) * rng.uniform(60, 120))
-            _poly(canvas, [(x - 5, base), tip, (x + 5, base)], leaf)
+            tip = (root + np.sin(angle) * 70, base - np.cos(angle) * rng.uniform(60, 120))
+            _poly(canvas, [(root - 5, base), tip, (root + 5, base)], leaf)
     for x in range(30, WIDTH, 110):
         _poly(canvas, [(x, 440), (x + 60, 440), (x + 50, 510), (x + 10, 510)], _tone(rng, (190, 104, 66)))
 

@@ -209,10 +209,10 @@ class _Asker:
             truth = "before" if a == early.fact.topic else "after"
             yield Question("order", text, truth, (truth,), _spans(early, late), ("speech", "time"))
         for kind, shown in (("caption", self._signs), ("slide", self._slides)):
-            for early, late in self._pairs(shown):
-                a, b = (early.text, late.text) if self.rng.integers(2) else (late.text, early.text)
+            for up, down in self._pairs(shown):
+                a, b = (up.text, down.text) if self.rng.integers(2) else (down.text, up.text)
                 text = self._say(f"order {kind}", a=a, b=b)
-                yield Question("order", text, early.text, (early.text,), _spans(early, late), ("caption", "time"))
+                yield Question("order", text, up.text, (up.text,), _spans(up, down), ("caption", "time"))
 
     def count(self) -> Iterator[Question]:
         if self._slides:
@@ -270,7 +270,7 @@ class _Asker:
         for sign in (*self._signs, *self._slides):
             for text in sign.fact.never:
                 yield _never(text, *(("speech", "caption") if sign.slide else ("caption",)))
-        words = " ".join(item.text for item in (*self._plan.lines, *self._plan.signs)).lower()
+        words = " ".join([line.text for line in self._plan.lines] + [sign.text for sign in self._plan.signs]).lower()
         for template in (t for place in read_facts("facts").values() for t in place):
             topic = template["topic"]
             near = "{" in topic or any(w[:5] in words for w in topic.lower().split() if len(w) > 3)

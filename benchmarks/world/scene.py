@@ -59,14 +59,14 @@ class Scene:
         zoom, x, y = self._camera(t_s)
         scale = zoom * width / 640
         warp = np.array([[scale, 0, width / 2 - scale * x], [0, scale, height / 2 - scale * y]], dtype=np.float64)
-        seen = cv2.warpAffine(
-            self._backdrop, warp, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        seen = np.asarray(
+            cv2.warpAffine(self._backdrop, warp, (width, height), borderMode=cv2.BORDER_REFLECT), dtype=np.uint8
         )
         for k, sprite in enumerate(self._sprites):
             at_x, at_y = self._position(k, t_s)
             blend(seen, _scaled(sprite, scale), *(warp @ (at_x, at_y, 1)))
         light = 1 + 0.06 * np.sin(0.35 * t_s + self._phase[3])
-        return _grained(cv2.convertScaleAbs(seen, alpha=light), t_s, grain)
+        return _grained(np.asarray(cv2.convertScaleAbs(seen, alpha=light), dtype=np.uint8), t_s, grain)
 
     def _camera(self, t_s: float) -> tuple[float, float, float]:
         """(zoom, x, y): a slow pan and breath, and the shake of a hand."""

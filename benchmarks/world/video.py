@@ -138,8 +138,8 @@ def _draw_pictures(plan: Plan, questions: list[Question], folder: Path, width: i
         frame = Scene(view, width, height).frame(late + 2.0 + float(rng.uniform(0, 4)))
         left, top = (int(rng.uniform(0, 0.12) * side) for side in (width, height))
         crop = frame[top : top + int(height * 0.88), left : left + int(width * 0.88)]
-        crop = cv2.convertScaleAbs(crop, alpha=float(rng.uniform(0.85, 1.15)), beta=float(rng.uniform(-8, 8)))
-        small = cv2.resize(crop, (width * 3 // 4, height * 3 // 4), interpolation=cv2.INTER_AREA)
+        lit = cv2.convertScaleAbs(crop, alpha=float(rng.uniform(0.85, 1.15)), beta=float(rng.uniform(-8, 8)))
+        small = cv2.resize(lit, (width * 3 // 4, height * 3 // 4), interpolation=cv2.INTER_AREA)
         names[k] = f"query_{tag}_{number:02d}.jpg"
         Image.fromarray(small).save(folder / names[k], quality=85)
     return names
@@ -223,7 +223,7 @@ def _describe_line(line: Line) -> dict[str, Any]:
 def _describe_cut(plan: Plan, cut_s: float) -> dict[str, Any]:
     """Whether a line runs over the cut, and how long it is quiet on either side."""
     over = next((line for line in plan.lines if line.start_s < cut_s < line.end_s), None)
-    spans = [(item.start_s, item.end_s) for item in (*plan.lines, *plan.noises)]
+    spans = [(line.start_s, line.end_s) for line in plan.lines] + [(x.start_s, x.end_s) for x in plan.noises]
     before = cut_s - max((end for _, end in spans if end <= cut_s), default=0.0)
     after = min((start for start, _ in spans if start >= cut_s), default=plan.duration_s) - cut_s
     return {

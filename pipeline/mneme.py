@@ -1,0 +1,211 @@
+"""The face: a memory with perception and reasoning around it. It only delegates."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from ..config import load, read_file
+from ..encoders.profiles import AUTO, Embedded, make_profile
+from ..errors import MemoryFormatError, MnemeError, SettingsError
+from ..memory.memory import Ack, Memory, Recorder, Report
+from ..memory.settings import MemorySettings
+from ..records import LANES, NS_PER_S, Answer, Event, Lane, Observation, Picture, Stream
+from .ask import Faculties, ask
+from .evidence import ReasonSettings
+from .perceive import Perception
+from .picture import read_picture
+from .reason import Reasoner, make_reasoner
+from .senses import DEFAULT_LANES, make_senses, senses_of
+from .sight import LayoutSight
+from .sources import SourceSettings, open_source
+from .watch import Progress, Watched, stream_of, watch
+
+
+def open_memory(path: str | Path, profile: str | None = None, *, config: Path | None = None) -> Mneme:
+    """Open the memory in the folder `path`; one that is not there yet is created when something is first watched.
+
+    `profile` matters only then (`auto`, or a name of `encoders.profiles`); afterwards the memory's own is used, and
+    asking for another is an error. `config`: a settings file. Errors: `MemoryFormatError`, `SettingsError`.
+    """
+    return Mneme(Path(path), profile, read_file(config))
+
+
+class Mneme:
+    """One memory. Reading needs no lock; the first `watch` or `observe` takes the writer's, `close` gives it back."""
+
+    def __init__(self, path: Path, profile: str | None, settings: Mapping[str, Any]) -> None:
+        self.path = path.absolute()
+        self._settings = settings
+        self._wanted = profile
+        self._memory: Memory | None = None
+        self._writing = False
+        self._profile: Embedded | None = None
+        self._observed: dict[str, tuple[Perception, Recorder]] = {}
+        self._reasoners: dict[str, Reasoner] = {}
+        self._lock = threading.RLock()
+        self._memory_settings = load("memory", MemorySettings, settings)
+        self._source_settings = load("watch", SourceSettings, settings)
+        self._reason_settings = load("ask", ReasonSettings, settings)
+        if (self.path / "manifest.json").exists() or self.path.is_file() or (
+                self.path.is_dir() and any(self.path.iterdir())):
+            self._reader()
+
+    def watch(self, source: str | Path, subtitles: str | Path | Literal[False] | None = None, stream: str | None = None,
+              fps: float | None = None, *, lanes: Sequence[Lane] | None = None, replace: bool = False,
+              progress: Callable[[Progress], None] | None = None,
+              acknowledged: Callable[[Ack], None] | None = None) -> Watched:
+        """Watch a file to its end and remember it.
+
+        `subtitles`: an .srt or .vtt file; None: what stands beside or inside the file; False: none, words come from
+        the sound. `stream`: the name to remember it by (default: the file's name without its ending). `fps`: pictures
+        a second. `lanes`: perceive only these. `replace`: forget an earlier stream of that name. An interrupted watch
+        of the same file goes on from its last closed event. Errors: `SourceError`, `LockedError`, `MnemeError`.
+        """
+        wanted = _lanes(lanes)
+        opened = open_source(source, stream=stream, fps=fps, subtitles=Path(subtitles) if subtitles else None,
+                             settings=self._source_settings)
+        try:
+            memory = self._writer()
+            self._refuse_twin(memory, opened.info.digest, opened.info.stream, replace)
+            recorder = memory.recorder(stream_of(opened, self.profile.name), replace=replace)
+            interval_ns = round(NS_PER_S / (fps or self._source_settings.fps))
+            senses = senses_of(opened.info, self.profile, wanted, interval_ns, words=subtitles is not False)
+            return watch(opened, memory, recorder, senses, progress=progress, acknowledged=acknowledged)
+        finally:
+            opened.close()
+
+    def observe(self, observation: Observation) -> list[Ack]:
+        """Take one observation of a live stream; the commits that it brought about.
+
+        Observations of a stream come in order of time. What is still open (an utterance, a caption) is stored by
+        `close`, which leaves the stream open: it may go on later.
+        """
+        with self._lock:
+            if observation.stream not in self._observed:
+                memory = self._writer()
+                recorder = memory.recorder(Stream(observation.stream, "observed", "", profile=self.profile.name))
+                senses = make_senses(observation.stream, self.profile, DEFAULT_LANES,
+                                     round(NS_PER_S / self._source_settings.fps), pictures=True, sound=True,
+                                     words=observation.text is not None)
+                self._observed[observation.stream] = (Perception(senses), recorder)
+            perception, recorder = self._observed[observation.stream]
+            return [ack for moment in perception.push(observation) for ack in recorder.observe(moment)]
+
+    def ask(self, question: str, image: str | Path | Picture | None = None, stream: str | None = None,
+            reasoner: str = "extractive") -> Answer:
+        """Answer a question, with the spans that the answer rests on.
+
+        `image`: a picture (a path, or uint8[H, W, 3]) that the question is about. `stream`: look only in this one.
+        Errors: `QuestionError`, `MemoryFormatError` where there is no memory, `MnemeError` for an unknown stream.
+        """
+        picture = read_picture(image) if isinstance(image, str | Path) else image
+        memory = self._reader()
+        snapshot = memory.snapshot()
+        if stream is not None and stream not in {s.stream.id for s in snapshot.streams()}:
+            known = ", ".join(s.stream.id for s in snapshot.streams()) or "none"
+            raise MnemeError(f"there is no stream {stream!r} in this memory", f"it knows {known}")
+        with self._lock:
+            if reasoner not in self._reasoners:
+                self._reasoners[reasoner] = make_reasoner(reasoner, self._settings)
+        profile = self.profile
+        faculties = Faculties(profile.text, lambda: profile.ear, lambda: LayoutSight(profile.vision))
+        return ask(question, snapshot, faculties, self._reasoners[reasoner], self._reason_settings, image=picture,
+                   stream=stream, root=self.path)
+
+    def events(self, stream: str | None = None) -> list[Event]:
+        """The closed events, in order of stream and time."""
+        return self._reader().snapshot().events(stream)
+
+    def check(self) -> Report:
+        """Whether what is stored is what the format promises."""
+        return self._reader().check()
+
+    def close(self) -> None:
+        """Store what is open and give the writer's lock back. A second call does nothing."""
+        with self._lock:
+            try:
+                for perception, recorder in self._observed.values():
+                    for moment in perception.finish():
+                        recorder.observe(moment)
+                    perception.close()
+            finally:
+                self._observed = {}
+                if self._memory is not None:
+                    self._memory.close()
+                self._memory, self._writing = None, False
+
+    def __enter__(self) -> Mneme:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def profile(self) -> Embedded:
+        """The encoders that this memory is perceived and asked with."""
+        with self._lock:
+            if self._profile is None:
+                name = self._memory.manifest.profile if self._memory is not None else self._wanted or "auto"
+                self._profile = make_profile(AUTO if name == "auto" else name)
+            return self._profile
+
+    def _reader(self) -> Memory:
+        with self._lock:
+            if self._memory is None:
+                self._memory = Memory.open(self.path, "r", settings=self._memory_settings)
+                self._check_profile(self._memory)
+            return self._memory
+
+    def _writer(self) -> Memory:
+        with self._lock:
+            if self._writing and self._memory is not None:
+                return self._memory
+            if (self.path / "manifest.json").exists():
+                writer = Memory.open(self.path, "w", settings=self._memory_settings)
+            else:
+                writer = Memory.create(self.path, self.profile.name, self.profile.spaces, settings=self._memory_settings)
+            if self._memory is not None:
+                self._memory.close()
+            self._memory, self._writing = writer, True
+            try:
+                self._check_profile(writer)
+                self._check_spaces(writer)
+            except MnemeError:
+                writer.close()
+                self._memory, self._writing = None, False
+                raise
+            return writer
+
+    def _check_profile(self, memory: Memory) -> None:
+        own = memory.manifest.profile
+        if self._wanted not in (None, "auto", own):
+            raise SettingsError(f"{self.path} was made with profile {own!r}, not {self._wanted!r}",
+                                "leave the profile out, or watch into a new memory")
+
+    def _check_spaces(self, memory: Memory) -> None:
+        own = {s.name: s for s in memory.manifest.spaces}
+        for space in self.profile.spaces:
+            if own.get(space.name) != space:
+                raise MemoryFormatError(f"{self.path} holds vectors of another {space.name!r} space",
+                                        "watch into a new memory, or move this one with mneme reencode")
+
+    def _refuse_twin(self, memory: Memory, digest: str, stream: str, replacing: bool) -> None:
+        """The same file under two names would be remembered twice."""
+        for state in memory.snapshot().streams():
+            if state.stream.digest == digest and state.stream.id != stream and digest and not replacing:
+                raise MnemeError(f"this file is in the memory already as stream {state.stream.id!r}",
+                                 f"ask that one, or watch it again with --stream {state.stream.id} --replace")
+
+
+def _lanes(lanes: Sequence[str] | None) -> tuple[Lane, ...]:
+    if lanes is None:
+        return DEFAULT_LANES
+    for lane in lanes:
+        if lane not in DEFAULT_LANES:
+            raise SettingsError(f"there is no lane {lane!r}", f"choose from {', '.join(DEFAULT_LANES)}")
+    return tuple(lane for lane in LANES if lane in lanes)

@@ -1,0 +1,51 @@
+"""Which senses a stream is perceived with: from what it has, what was asked for, and the memory's profile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..encoders.profiles import Profile
+from ..records import Lane
+from .perceive import Captions, Sense, Senses, Sound, Speech, Subtitles, Vision
+
+if TYPE_CHECKING:
+    from .sources import SourceInfo
+
+DEFAULT_LANES: tuple[Lane, ...] = ("vision", "sound", "speech", "caption")
+
+
+def make_senses(stream: str, profile: Profile, lanes: Sequence[Lane], interval_ns: int, *, pictures: bool, sound: bool,
+                words: bool) -> Senses:
+    """The senses of one stream.
+
+    `pictures`, `sound`, `words`: what the stream has; where it has words (subtitles) they are what is spoken, and
+    nothing is recognised. `interval_ns`: between two sampled pictures.
+    """
+    eyes: list[Sense] = []
+    ears: list[Sense] = []
+    change = None
+    lag = 0
+    if pictures:
+        from ..operators.change import LAG, SceneChange
+
+        change, lag = SceneChange(), LAG
+        if "vision" in lanes:
+            eyes.append(Vision(stream, profile.vision, interval_ns))
+        if "caption" in lanes:
+            origin, reader = profile.captions()
+            eyes.append(Captions(stream, reader, profile.text, origin))
+    if "speech" in lanes and words:
+        ears.append(Subtitles(stream, profile.text))
+    elif "speech" in lanes and sound:
+        origin, listener = profile.speech()
+        ears.append(Speech(stream, listener, profile.text, origin))
+    if "sound" in lanes and sound:
+        ears.append(Sound(stream, profile.onsets(), profile.sound))
+    return Senses(stream, tuple(eyes), tuple(ears), change, lag)
+
+
+def senses_of(info: SourceInfo, profile: Profile, lanes: Sequence[Lane], interval_ns: int, *, words: bool) -> Senses:
+    """The senses for a source; `words` false: its subtitles are not to be used."""
+    return make_senses(info.stream, profile, lanes, interval_ns, pictures=info.width is not None, sound=info.has_sound,
+                       words=words and info.has_subtitles)

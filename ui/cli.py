@@ -1,0 +1,236 @@
+"""The command line: `mneme watch`, `ask`, `events`, `check`, `doctor`.
+
+What goes wrong is one line on standard error and exit code 2. `--json` prints machine-readable lines on standard
+output; progress and notes go to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, cast
+
+import typer
+
+from ..errors import MnemeError
+from ..records import Answer, Event, Lane, to_s
+
+if TYPE_CHECKING:
+    from ..memory.memory import Ack
+    from ..pipeline.watch import Progress, Watched
+
+P = ParamSpec("P")
+
+app = typer.Typer(help=__doc__.splitlines()[0] if __doc__ else None, no_args_is_help=True, add_completion=False,
+                  pretty_exceptions_enable=False)
+
+MemoryFolder = Annotated[Path, typer.Option("--memory", "-m", help="The memory's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+StreamName = Annotated[str | None, typer.Option("--stream", "-s", help="A stream of the memory.")]
+Config = Annotated[Path | None, typer.Option("--config", help="A settings file (TOML).")]
+
+
+def main() -> None:
+    """The entry point: faults that the user can mend become one line and exit code 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    app()
+
+
+def mendable(command: Callable[P, None]) -> Callable[P, None]:
+    """A command whose faults are one line on standard error and exit code 2."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except MnemeError as error:
+            typer.echo(f"mneme: {error}", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("mneme: stopped; what was acknowledged is remembered", err=True)
+            raise typer.Exit(130) from None
+
+    return run
+
+
+@app.command()
+@mendable
+def watch(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Video or sound files.")],
+    memory: MemoryFolder,
+    stream: Annotated[str | None, typer.Option("--stream", "-s", help="Remember it by this name.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Pictures a second that are looked at.")] = None,
+    subtitles: Annotated[Path | None, typer.Option(help="An .srt or .vtt file.")] = None,
+    no_subtitles: Annotated[bool, typer.Option("--no-subtitles", help="Recognise speech even where there are some.")] = False,
+    lanes: Annotated[str | None, typer.Option(help="Of vision,sound,speech,caption.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Encoders of a new memory.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Forget an earlier stream of that name.")] = False,
+    acks: Annotated[bool, typer.Option("--acks", help="Print a line as each commit becomes durable.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Watch videos and remember them."""
+    from ..pipeline.mneme import open_memory
+
+    if stream is not None and len(sources) > 1:
+        raise MnemeError("--stream names one source, and there are several", "watch them one at a time")
+    wanted = cast("list[Lane] | None", [lane.strip() for lane in lanes.split(",")] if lanes is not None else None)
+
+    def acknowledged(ack: Ack) -> None:
+        if acks:
+            _line({"acked_t_s": to_s(ack.acked_t_ns), "percepts": len(ack.percepts)})
+
+    with open_memory(memory, profile, config=config) as opened:
+        for source in sources:
+            with _progress(Path(source).name, quiet=as_json or acks) as progress:
+                done = opened.watch(source, False if no_subtitles else subtitles, stream, fps, lanes=wanted,
+                                    replace=replace, progress=progress, acknowledged=acknowledged)
+            if as_json:
+                _line(_watched(done))
+            else:
+                typer.echo(f"{done.stream}: {done.duration_s:.1f} s in {done.events} events and {done.percepts} percepts, "
+                           f"at {done.realtime_factor:.1f}x real time; the memory takes {done.bytes / 1e6:.1f} MB")
+
+
+@app.command()
+@mendable
+def ask(
+    question: str,
+    memory: MemoryFolder,
+    image: Annotated[Path | None, typer.Option(help="A picture that the question is about.")] = None,
+    stream: StreamName = None,
+    reasoner: Annotated[str, typer.Option(help="extractive, or openai for any compatible endpoint.")] = "extractive",
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Ask a memory in plain language."""
+    from ..pipeline.mneme import open_memory
+
+    with open_memory(memory, config=config) as opened:
+        answer = opened.ask(question, image, stream, reasoner)
+    if as_json:
+        _line(_answer(answer))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(answer.text, style="yellow" if answer.abstained else "bold", markup=False)
+    if answer.evidence:
+        table = Table("stream", "time", "lane", "score", "evidence", box=None, pad_edge=False)
+        for item in answer.evidence:
+            table.add_row(item.stream, f"{to_s(item.t0_ns):.1f}-{to_s(item.t1_ns):.1f} s", item.lane, f"{item.score:.2f}",
+                          item.text.replace("\n", " / "))
+        console.print(table)
+
+
+@app.command()
+@mendable
+def events(memory: MemoryFolder, stream: StreamName = None, as_json: AsJson = False) -> None:
+    """List the events of a memory."""
+    from ..pipeline.mneme import open_memory
+
+    with open_memory(memory) as opened:
+        found = opened.events(stream)
+    if as_json:
+        _line([_event(event) for event in found])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("stream", "time", "lanes", "gist", box=None, pad_edge=False)
+    for event in found:
+        table.add_row(event.stream, f"{to_s(event.t0_ns):.1f}-{to_s(event.t1_ns):.1f} s", ", ".join(event.lanes), event.gist)
+    Console().print(table)
+
+
+@app.command()
+@mendable
+def check(memory: MemoryFolder, as_json: AsJson = False) -> None:
+    """Verify a memory; exit code 1 when something is wrong with it."""
+    from ..pipeline.mneme import open_memory
+
+    with open_memory(memory) as opened:
+        report = opened.check()
+    if as_json:
+        _line({"ok": report.ok, "percepts": report.percepts, "events": report.events,
+               "last_t_s": to_s(report.last_t_ns), "problems": list(report.problems)})
+    else:
+        typer.echo(f"{'sound' if report.ok else 'damaged'}: {report.percepts} percepts, {report.events} events, "
+                   f"up to {to_s(report.last_t_ns):.1f} s")
+        for problem in report.problems:
+            typer.echo(f"  {problem}")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+@mendable
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is installed, which lanes and runtimes work, and why the others do not."""
+    from .doctor import examine
+
+    findings = examine()
+    if as_json:
+        _line([{"kind": f.kind, "name": f.name, "works": f.works, "detail": f.detail} for f in findings])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "name", "works", "detail", box=None, pad_edge=False)
+    for finding in findings:
+        table.add_row(finding.kind, finding.name, "yes" if finding.works else "no", finding.detail,
+                      style=None if finding.works else "dim")
+    Console().print(table)
+
+
+def _line(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def _watched(done: Watched) -> dict[str, Any]:
+    return {"stream": done.stream, "duration_s": done.duration_s, "frames": done.frames, "events": done.events,
+            "percepts": done.percepts, "realtime_factor": round(done.realtime_factor, 2), "bytes": done.bytes}
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    return {
+        "answer": answer.text, "abstained": answer.abstained, "confidence": answer.confidence,
+        "evidence": [{"stream": e.stream, "t0_s": to_s(e.t0_ns), "t1_s": to_s(e.t1_ns), "lane": e.lane, "text": e.text,
+                      "score": e.score, "thumbnail": e.thumbnail} for e in answer.evidence],
+        "timings_ms": {name: round(value, 1) for name, value in answer.timings_ms.items()},
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {"id": event.id, "stream": event.stream, "t0_s": to_s(event.t0_ns), "t1_s": to_s(event.t1_ns),
+            "gist": event.gist, "place": event.place, "lanes": list(event.lanes)}
+
+
+@contextmanager
+def _progress(name: str, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """A progress bar on standard error, with speed (x real time) and the time left."""
+    if quiet:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+               TextColumn("{task.fields[speed]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None, speed="")
+
+        def step(progress: Any) -> None:
+            total = None if progress.duration_ns is None else progress.duration_ns / 1e9
+            speed = bar.tasks[task].speed
+            bar.update(task, completed=progress.t_ns / 1e9, total=total,
+                       speed="" if speed is None else f"{speed:.1f}x, {progress.percepts} percepts")
+
+        yield step
