@@ -90,7 +90,7 @@ def measure(video: Path, truth: Truth, subtitles: Path | None, memories: Path, h
 
     whole = memories / f"{video.stem}.mneme"
     watching = watch_apart(video, whole, subtitles or False)
-    with mneme.open(whole, mode="r") as memory:
+    with mneme.open(whole) as memory:
         found_s = sorted(to_s(event.t0_ns) for event in memory.events(watching.stream))[1:]
         answers = ask_all(lambda q, picture: memory.ask(q, image=picture), truth["questions"], video.parent)
     report = Report(
@@ -106,7 +106,7 @@ def measure(video: Path, truth: Truth, subtitles: Path | None, memories: Path, h
         alone = memories / f"{video.stem}.alone.mneme"
         report.watching_heard = watch_apart(video, alone, subtitles=False)
         spoken = [q for q in truth["questions"] if q["category"] in SPEECH and is_within(q)]
-        with mneme.open(alone, mode="r") as memory:
+        with mneme.open(alone) as memory:
             answers = ask_all(lambda q, picture: memory.ask(q, image=picture), spoken, video.parent)
         report.heard = {"human": [], "synthetic": []}
         for question, verdict in zip(spoken, score(spoken, answers), strict=True):

@@ -34,11 +34,11 @@ PER_SECOND = SOUND_RATE // HOP
 GAP, SHORTEST, LONGEST = int(0.35 * PER_SECOND), PER_SECOND // 10, 10 * PER_SECOND
 """Frames: of a pause that ends a sound, of the shortest sound, of one that is cut."""
 LAG = 2 * PER_SECOND
-"""Frames that a frame waits for the word on whether it is speech: voice activity knows after 1.1 s."""
+"""Frames that a frame waits for the word on whether it is speech: voice activity knows after 1.3 s, of `AFTER` too."""
 MARGIN = PER_SECOND // 4
 """Frames beside speech that are taken as speech: breath, and the looseness of subtitles."""
-NEIGHBOURHOOD = PER_SECOND // 2
-"""Frames around, within which speech sets the level to beat."""
+BEFORE, AFTER = 3 * PER_SECOND // 2, 3 * PER_SECOND // 5
+"""Frames before and after, within which speech sets the level to beat."""
 UNDER_SPEECH_DB = 12.0
 """Beside speech only what comes this near to its level is a sound: a recording's own noise stands in its pauses."""
 
@@ -49,7 +49,7 @@ Voiced = Callable[[int, int], float]
 class Onsets:
     """A `Listener` for sounds: each `Heard` has its span and samples, no text, and how clearly it stood out.
 
-    `voiced` is asked about a moment once 1.3 s of sound after it have been pushed: push to the voice activity
+    `voiced` is asked about a moment once 1.4 s of sound after it have been pushed: push to the voice activity
     first. `settled_ns` is at most 12.6 s behind the sound.
     """
 
@@ -122,9 +122,9 @@ class Onsets:
 
     def _decide(self, buffer: SoundBuffer, until: int) -> list[Heard]:
         """Which frames up to number `until` sound, and the sounds that this completes."""
-        for frame in range(self._base + len(self._speech), min(until + NEIGHBOURHOOD, self._next)):
-            t0, t1 = max(0, frame - MARGIN) * HOP, (frame + MARGIN + 1) * HOP
-            self._speech.append(self._voiced(samples_to_ns(t0), samples_to_ns(t1)) > 0.0)
+        for frame in range(self._base + len(self._speech), min(until + AFTER, self._next)):
+            span = samples_to_ns(frame * HOP), samples_to_ns((frame + 1) * HOP)
+            self._speech.append(self._voiced(*span) > 0.0)
         out: list[Heard] = []
         for frame in range(self._decided, max(self._decided, until)):
             sounds = self._sounds(frame - self._base)
@@ -138,13 +138,15 @@ class Onsets:
         return out
 
     def _sounds(self, row: int) -> bool:
-        if self._speech[row] or self._rise[row] < (RISE_DB if self._open is None else STAY_DB):
+        if self._rise[row] < (RISE_DB if self._open is None else STAY_DB):
             return False
-        around = slice(max(0, row - NEIGHBOURHOOD), row + NEIGHBOURHOOD)
-        speech = np.array(self._speech[around])
+        if any(self._speech[max(0, row - MARGIN) : row + MARGIN + 1]):
+            return False
+        first = max(0, row - BEFORE)
+        speech = np.array(self._speech[first : row + AFTER])
         if not speech.any():
             return True
-        power: NDArray[np.float32] = 10.0 ** (self._level[around][: len(speech)][speech] / 10.0)
+        power: NDArray[np.float32] = 10.0 ** (self._level[first : first + len(speech)][speech] / 10.0)
         return bool(self._level[row] >= 10.0 * np.log10(power.mean()) - UNDER_SPEECH_DB)
 
     def _close(self, buffer: SoundBuffer, end: int) -> list[Heard]:
@@ -160,7 +162,7 @@ class Onsets:
 
     def _forget(self, buffer: SoundBuffer) -> None:
         """Drop what no frame to come will look at."""
-        needed = min(self._decided - NEIGHBOURHOOD, self._decided if self._open is None else self._open)
+        needed = min(self._decided - BEFORE, self._decided if self._open is None else self._open)
         count = max(0, needed - self._base)
         self._level, self._rise, self._speech = self._level[count:], self._rise[count:], self._speech[count:]
         self._base += count

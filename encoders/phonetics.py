@@ -16,7 +16,7 @@ from .runtime import package_file
 
 Phones = tuple[str, ...]
 
-VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
+VOWELS = frozenset(["AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"])
 PAIRS = frozenset(
     frozenset(pair.split())
     for pair in ("B P", "D T", "G K", "V F", "Z S", "ZH SH", "DH TH", "JH CH", "B V", "W V", "N M", "N NG", "S SH")

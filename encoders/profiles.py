@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Voice(Listener, Protocol):
+    """A listener that also knows what is speech."""
+
+    def voiced(self, t0_ns: int, t1_ns: int) -> float:
+        """How much of the span is speech, 0 to 1."""
+        ...
+
+
 class Profile(Protocol):
     """The senses of a memory."""
 
@@ -41,11 +49,17 @@ class Profile(Protocol):
     @property
     def sound(self) -> SoundEncoder: ...
 
-    def speech(self) -> tuple[str, Listener]:
+    def speech(self) -> tuple[str, Voice]:
         """(origin, a fresh recogniser of one stream)."""
         ...
 
-    def onsets(self) -> Listener: ...
+    def voice(self) -> Voice:
+        """Fresh voice activity of one stream, without words."""
+        ...
+
+    def onsets(self, voice: Voice | None) -> Listener:
+        """Fresh onsets of one stream, of what `voice` does not take for speech."""
+        ...
 
     def captions(self) -> tuple[str, CaptionReader]: ...
 
@@ -79,15 +93,20 @@ class Embedded:
         """How words sound, for questions about what a recogniser wrote down."""
         return self._once(lambda: self._ear)
 
-    def speech(self) -> tuple[str, Listener]:
+    def speech(self) -> tuple[str, Voice]:
         from .speech import Recogniser
 
         return "pocketsphinx", Recogniser()
 
-    def onsets(self) -> Listener:
-        from .sound import Onsets
+    def voice(self) -> Voice:
+        from .voice import VoiceActivity
 
-        return Onsets()
+        return VoiceActivity()
+
+    def onsets(self, voice: Voice | None) -> Listener:
+        from .onsets import Onsets
+
+        return Onsets(None if voice is None else voice.voiced)
 
     def captions(self) -> tuple[str, CaptionReader]:
         from .caption import Captions

@@ -16,7 +16,9 @@ FATAL_ONLY = 4
 """ONNX Runtime's severity: it prints warnings of its own graph passes that no user can mend."""
 
 
-def onnx_session(model: Path | bytes, threads: int = 1, providers: tuple[str, ...] = (CPU,)) -> onnxruntime.InferenceSession:
+def onnx_session(
+    model: Path | bytes, threads: int = 1, providers: tuple[str, ...] = (CPU,)
+) -> onnxruntime.InferenceSession:
     """A session of `model` (a file or its bytes) that runs on `providers`, in their order of preference.
 
     Spinning is off: idle worker threads that spin take the cores from decoding. Asked for an accelerator, ONNX Runtime

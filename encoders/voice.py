@@ -31,6 +31,8 @@ SPEECH, SILENCE = 0.5, 0.35
 """An utterance opens at the first probability and may close under the second."""
 SHORTEST = -(-SOUND_RATE // (4 * FRAME))
 """Frames of speech that make an utterance (0.25 s); barks and clicks stay under it."""
+PROBATION = SOUND_RATE // FRAME
+"""Frames within which they must come (1 s)."""
 PAUSE = -(-SOUND_RATE // (2 * FRAME))
 """Frames of silence that end an utterance (0.5 s)."""
 LONGEST = 20 * SOUND_RATE // FRAME
@@ -80,7 +82,7 @@ class VoiceActivity:
 
     @property
     def decided_ns(self) -> int:
-        """`voiced` will not change its mind about anything before this; at most 1.1 s behind the sound."""
+        """`voiced` will not change its mind about anything before this; at most 1.3 s behind the sound."""
         if self._open is None:
             return samples_to_ns(self._next)
         return samples_to_ns(self._last() if self._long_enough() else self._open)
@@ -148,6 +150,8 @@ class VoiceActivity:
         self._heard.append(speech)
         if speech < SILENCE and self._next - self._last() >= PAUSE * FRAME:
             return self._close(buffer, self._last(), self._next)
+        if len(self._heard) >= PROBATION and not self._long_enough():
+            return self._close(buffer, self._last(), self._next)
         if len(self._heard) >= LONGEST:
             return self._split(buffer, self._open)
         return []
@@ -174,7 +178,7 @@ class VoiceActivity:
         sound = buffer.cut(start, self._next).reshape(-1, FRAME)
         power = np.convolve((sound * sound).mean(axis=1), np.full(SMOOTH, 1 / SMOOTH), mode="same")
         half = len(power) // 2
-        at = half + int(np.argmin(power[half : -SMOOTH]))
+        at = half + int(np.argmin(power[half:-SMOOTH]))
         heard = self._utterance(buffer, start, start + at * FRAME, 0 if self._joined else EDGE, 0)
         self._open, self._joined, self._heard = start + at * FRAME, True, self._heard[at:]
         return [heard]

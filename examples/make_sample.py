@@ -1,6 +1,6 @@
 """Makes a video of the synthetic world with its truth: `python examples/make_sample.py --seed 3 --out DIR`.
 
-The committed sample is `--seed 5 --out examples/sample --name harbour_day --tour` (espeak-ng must be installed).
+The committed sample: `--seed 5 --out examples/sample --name harbour_day --tour --fps 20 --crf 28`. It needs espeak-ng.
 """
 
 from __future__ import annotations

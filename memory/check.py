@@ -37,10 +37,11 @@ def check(snapshot: StoredSnapshot) -> Report:
     for table, count in ((tables.PERCEPTS, len(percepts)), (tables.EVENTS, len(events))):
         if count != (ledgered := snapshot.entry.tables[table].rows):
             problems.append(f"table {table} holds {count} rows, the ledger says {ledgered}")
-    twice = [id for id, count in Counter(item.id for item in (*percepts, *events)).items() if count > 1]
+    rows: list[Percept | Event] = [*percepts, *events]
+    twice = [id for id, count in Counter(row.id for row in rows).items() if count > 1]
     problems += [f"id {id} stands more than once" for id in twice]
     known = {state.stream.id for state in states}
-    strays = {item.stream for item in (*percepts, *events)} - known
+    strays = {row.stream for row in rows} - known
     problems += [f"stream {name!r} has rows and no place in the ledger" for name in sorted(strays)]
     for state in states:
         name = state.stream.id

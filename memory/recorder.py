@@ -17,7 +17,7 @@ from typing import Protocol
 from ..errors import MnemeError
 from ..records import Event, Moment, Percept, Stream, to_ns
 from .episodic import Summariser, in_order
-from .ledger import StreamState
+from .ledger import Kind, StreamState
 from .sensory import SensoryRing
 from .settings import MemorySettings
 from .store import StoredSnapshot
@@ -165,7 +165,7 @@ class Recorder:
             events=self._state.events + len(ends),
             done=done,
         )
-        kind = "replace" if self._replacing else "observe"
+        kind: Kind = "replace" if self._replacing else "observe"
         self._writer.commit(kind, self._unstored, events, state, replacing=self._replacing)
         percepts = tuple(percept for percept, _ in self._unstored)
         self._state, self._replacing, self._unstored = state, False, []

@@ -143,7 +143,8 @@ class StoredSnapshot:
         filters = _filters(lanes, stream, t0_ns, t1_ns)
 
         def search(depth: int) -> Any:
-            query = self._percepts.search(MatchQuery(words, "text"), query_type="fts")
+            match = MatchQuery(words, "text")  # type: ignore[call-arg]  # its defaults are not in its types
+            query = self._percepts.search(match, query_type="fts")
             return _where(query, filters).limit(depth).select([*tables.WORDS, "_score"]).to_arrow()
 
         with mended("searching", self.root):

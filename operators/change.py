@@ -226,7 +226,6 @@ class SceneChange:
         """
         s = self.settings
         reach, margin = round(0.10 * s.width), s.block // 2
-        height, width = before.fine.shape
         marked = np.argsort(np.where(lost, -before.spread, 0.0), axis=None, kind="stable")[: -(-int(lost.sum()) // 2)]
         marked = np.sort(marked)[:: -(-len(marked) // 12)]  # the stronger half, and of that 12 from all over
         shifts, matches = np.zeros((len(marked), 2)), np.zeros(len(marked))

@@ -68,7 +68,9 @@ def rank_blocks(query: ArrayLike, representatives: ArrayLike, sizes: ArrayLike, 
     """
     q, blocks, lengths = np.asarray(query), np.asarray(representatives), np.asarray(sizes, np.int64)
     if q.ndim != 1 or blocks.shape != (len(lengths), len(q)):
-        raise ValueError(f"query {q.shape}, representatives {blocks.shape}, sizes {lengths.shape}: not [D], [B, D], [B]")
+        raise ValueError(
+            f"query {q.shape}, representatives {blocks.shape}, sizes {lengths.shape}: not [D], [B, D], [B]"
+        )
     similarity: NDArray[Any] = blocks.astype(np.float32) @ q.astype(np.float32)
     order = np.argsort(-np.where(np.isnan(similarity), -np.inf, similarity), kind="stable").astype(np.int64)
     filled = np.cumsum(lengths[order])

@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -90,7 +91,6 @@ class CausalBoundaries:
         if len(self._moments) > s.change_lag:
             told_ns = self._moments[-1 - s.change_lag][0]
             self._propose(told_ns, change or 0.0)
-            decided += self._decide(t_ns)
         while len(self._moments) > s.change_lag + 1 and self._moments[1][0] < t_ns - 2 * s.shift_ns - self._span():
             self._moments.popleft()
         return decided
@@ -130,7 +130,7 @@ class CausalBoundaries:
         """`t_ns`, or where a silence nearest to it within `shift_ns` begins or ends; not before `earliest_ns`."""
         best_ns, best_gap = t_ns, self.settings.shift_ns + 1
         moments = list(self._moments)
-        for (begin, _), (end, loudness) in zip(moments, moments[1:], strict=False):
+        for (begin, _), (end, loudness) in pairwise(moments):
             if loudness is None or loudness >= self.settings.silence_db:
                 continue
             nearest = max(earliest_ns, min(max(t_ns, begin), end))
@@ -204,9 +204,7 @@ def hippomm_boundaries(
     return segments
 
 
-def _last_silence(
-    sound: NDArray[np.floating], rate: int, start_ns: int, end_ns: int, silence_db: float
-) -> int | None:
+def _last_silence(sound: NDArray[np.floating], rate: int, start_ns: int, end_ns: int, silence_db: float) -> int | None:
     """Where the last silent window of 0.5 s of [start_ns, end_ns) begins; never at its very start."""
     piece = np.asarray(sound[start_ns * rate // NS : end_ns * rate // NS], np.float64)
     window = rate // 2
@@ -229,7 +227,9 @@ def clip_boundaries(
         raise ValueError(f"features are [T, D], not {list(features.shape)}")
     rows = torch.nn.functional.normalize(features.float(), dim=1)
     alike = (rows[1:] * rows[:-1]).sum(dim=1).tolist()
-    starts = [0] if len(features) else []
+    if not len(features):
+        return []
+    starts = [0]
     for i in range(1, len(features)):
         length = i - starts[-1]
         if length >= min_length and (length >= max_length or not alike[i - 1] > same):

@@ -65,7 +65,7 @@ def open_container(path: Path) -> InputContainer:
 
 
 def lay_out(container: InputContainer, path: Path) -> Layout:
-    """Choose the tracks of `container`. Raises `SourceError` for pictures and for files with neither picture nor sound."""
+    """Choose the tracks of `container`. Raises `SourceError` for a still picture, and where nothing can be watched."""
     from av.stream import Disposition
 
     kind = container.format.name
@@ -109,7 +109,7 @@ class Track:
             if stream.index != self._index:
                 stream.discard = Discard.all  # an indexed container then skips their bytes
         self.stream: Any = self._container.streams[self._index]
-        base, zero = self.stream.time_base, self._zero
+        base, zero = Fraction(self.stream.time_base or 1), self._zero
         # t = (pts base - zero) seconds, over one denominator: whole numbers are ten times as fast as fractions
         self._scale = base.numerator * zero.denominator * NS_PER_S
         self._shift = zero.numerator * base.denominator * NS_PER_S
@@ -225,7 +225,8 @@ class Track:
 def _lacks_moov(path: Path) -> bool:
     """Whether the file is a chain of ISO boxes (ISO/IEC 14496-12, 4.2) that begins with `ftyp` and has no `moov`."""
     with path.open("rb") as file:
-        end, at, kinds = path.stat().st_size, 0, []
+        end, at = path.stat().st_size, 0
+        kinds: list[bytes] = []
         while at + 8 <= end and len(kinds) < 1000:
             file.seek(at)
             head = file.read(16)

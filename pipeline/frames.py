@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ class PictureMaker:
         """
         from av.sidedata.sidedata import Type
 
-        rgb = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()  # [h, w, 3]
+        rgb: Any = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()  # [h, w, 3]
         matrix = frame.side_data.get(Type.DISPLAYMATRIX)
         return np.ascontiguousarray(upright(rgb, bytes(matrix)) if matrix is not None else rgb, dtype=np.uint8)
 
@@ -59,8 +58,8 @@ def upright(picture: Picture, matrix: bytes) -> Picture:
 class FrameFinder:
     """Random access: the frame of a file that shows at a time.
 
-    decord (17 ms a seek) where its index and three of its frames are bit-equal to PyAV's, else PyAV. Both give the frame
-    that sequential reading gives. Not thread-safe.
+    decord (17 ms a seek) where its index and three of its frames are bit-equal to PyAV's, else PyAV. Both give the
+    frame that sequential reading gives. Not thread-safe.
     """
 
     def __init__(self, path: Path, layout: Layout, threads: int) -> None:

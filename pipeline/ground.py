@@ -31,6 +31,10 @@ class Ear(Protocol):
 
     def likeness(self, a: str, b: str) -> float: ...
 
+    def find(self, name: str, words: Sequence[str]) -> tuple[float, int, int]:
+        """(likeness, start, end) of the words that together sound most like the name."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -228,7 +232,8 @@ class Grounder:
             if max((self._printed(word, w) for w in passage.words), default=0.0) >= 0.8:
                 return 0.9
         if passage.recognised:
-            heard = max((self._heard(word, w) for w in passage.words if w.lower not in STOP), default=0.0)
+            spoken = [w.lower for w in passage.words]  # "Dashwood" may stand there as "dash would"
+            heard = self._cached("spoken", word.lower, passage.text, lambda: self._ear().find(word.lower, spoken)[0])
             if heard >= 0.75:
                 return 0.8 * heard
         if term.kind == "name":

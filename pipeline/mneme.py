@@ -19,7 +19,7 @@ from .evidence import ReasonSettings
 from .perceive import Perception
 from .picture import read_picture
 from .reason import Reasoner, make_reasoner
-from .senses import DEFAULT_LANES, make_senses, senses_of
+from .senses import DEFAULT_LANES, boundaries, make_senses, senses_of
 from .sight import LayoutSight
 from .sources import SourceSettings, open_source
 from .watch import Progress, Watched, stream_of, watch
@@ -71,7 +71,7 @@ class Mneme:
         try:
             memory = self._writer()
             self._refuse_twin(memory, opened.info.digest, opened.info.stream, replace)
-            recorder = memory.recorder(stream_of(opened, self.profile.name), replace=replace)
+            recorder = memory.recorder(stream_of(opened, self.profile.name), replace=replace, boundaries=boundaries())
             interval_ns = round(NS_PER_S / (fps or self._source_settings.fps))
             senses = senses_of(opened.info, self.profile, wanted, interval_ns, words=subtitles is not False)
             return watch(opened, memory, recorder, senses, progress=progress, acknowledged=acknowledged)
@@ -87,7 +87,8 @@ class Mneme:
         with self._lock:
             if observation.stream not in self._observed:
                 memory = self._writer()
-                recorder = memory.recorder(Stream(observation.stream, "observed", "", profile=self.profile.name))
+                recorder = memory.recorder(Stream(observation.stream, "observed", "", profile=self.profile.name),
+                                           boundaries=boundaries())
                 senses = make_senses(observation.stream, self.profile, DEFAULT_LANES,
                                      round(NS_PER_S / self._source_settings.fps), pictures=True, sound=True,
                                      words=observation.text is not None)

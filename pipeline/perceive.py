@@ -7,6 +7,7 @@ come out in order of time and do not depend on which thread was faster.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,14 +17,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..encoders.base import CaptionReader, Encoder, Heard, Listener, Read, TextEncoder
-from ..encoders.sound import loudness_db
-from ..records import Moment, Observation, Percept, Picture, Vector, samples_to_ns
+from ..records import NS_PER_S, Moment, Observation, Percept, Picture, Vector, samples_to_ns
 
 if TYPE_CHECKING:
     from ..operators.change import SceneChange
 
 THUMBNAIL = 320
 """Long side of the small picture that a percept carries."""
+MOMENT_NS = NS_PER_S
+"""Without pictures a moment is given out this often."""
 AHEAD = 24
 """Observations that the eyes and the ears may be working on at once: bounds what waits between the threads."""
 
@@ -133,11 +135,12 @@ class Subtitles:
 
 
 class Sound:
-    """Sound to the onsets of what is not speech."""
+    """Sound to the onsets of what is not speech; `voice` tells them apart, and must hear each sound first."""
 
-    def __init__(self, stream: str, onsets: Listener, encoder: Encoder[Vector]) -> None:
+    def __init__(self, stream: str, onsets: Listener, encoder: Encoder[Vector], voice: Listener | None = None) -> None:
         self._stream = stream
         self._onsets = onsets
+        self._voice = voice
         self._encoder = encoder
 
     @property
@@ -147,9 +150,13 @@ class Sound:
     def take(self, observation: Observation) -> list[Percept]:
         if observation.sound is None:
             return []
+        if self._voice is not None:
+            self._voice.push(observation.t_ns, observation.sound)
         return self._percepts(self._onsets.push(observation.t_ns, observation.sound))
 
     def flush(self, t_ns: int) -> list[Percept]:  # noqa: ARG002
+        if self._voice is not None:
+            self._voice.flush()
         return self._percepts(self._onsets.flush())
 
     def _percepts(self, heard: Sequence[Heard]) -> list[Percept]:
@@ -222,6 +229,11 @@ class Perception:
         self._working: deque[tuple[Observation, Future[_Part], Future[_Part]]] = deque()
         self._waiting: deque[Moment] = deque()  # those whose change is not known yet, and those behind them
         self._changes = 0
+        self._percepts: list[Percept] = []  # gathered since the last moment, as are the two below
+        self._energy = 0.0
+        self._samples = 0
+        self._settled_ns = 0
+        self._moment_ns = -MOMENT_NS
         self._end_ns = 0
 
     def __enter__(self) -> Perception:
@@ -244,32 +256,48 @@ class Perception:
     def finish(self, end_ns: int | None = None) -> list[Moment]:
         """The stream has ended: the moments still open, and a last one with what the senses still held."""
         moments = self._join(0)
-        last_ns = max(self._end_ns, end_ns or 0)
-        percepts = [p for sense in (*self._senses.eyes, *self._senses.ears) for p in sense.flush(last_ns)]
+        last_ns = max(self._end_ns, end_ns or 0, self._moment_ns + 1)
+        self._percepts += [p for sense in (*self._senses.eyes, *self._senses.ears) for p in sense.flush(last_ns)]
+        self._settled_ns = last_ns
         moments += [replace(m, change=0.0) if m.change == _PENDING else m for m in self._waiting]
         self._waiting.clear()
-        return [*moments, Moment(self._senses.stream, last_ns, tuple(percepts), None, None, last_ns)]
+        return [*moments, self._moment(last_ns, None)]
 
     def _join(self, leave: int) -> list[Moment]:
         """Joins what eyes and ears made of each observation, until `leave` are still being worked on."""
         while len(self._working) > leave:
             observation, looking, listening = self._working.popleft()
-            seen, heard = looking.result(), listening.result()
-            sound_ns = 0 if observation.sound is None else samples_to_ns(len(observation.sound))
-            self._end_ns = max(self._end_ns, observation.t_ns + sound_ns)
-            settled = [part for part in (seen.settled_ns, heard.settled_ns) if part is not None]
-            change = None if seen.change is None else _PENDING
-            self._waiting.append(Moment(observation.stream, observation.t_ns, tuple(seen.percepts + heard.percepts),
-                                        change, heard.loudness_db, min(settled, default=observation.t_ns)))
-            if seen.change is not None:
-                self._changes += 1
-                if self._changes > self._senses.lag:  # told of the picture `lag` pictures ago
-                    index = next(i for i, m in enumerate(self._waiting) if m.change == _PENDING)
-                    self._waiting[index] = replace(self._waiting[index], change=seen.change)
+            self._gather(observation, looking.result(), listening.result())
         ready = []
         while self._waiting and self._waiting[0].change != _PENDING:
             ready.append(self._waiting.popleft())
         return ready
+
+    def _gather(self, observation: Observation, seen: _Part, heard: _Part) -> None:
+        """One moment a picture, with the sound since the moment before; without pictures one a second."""
+        self._percepts += seen.percepts + heard.percepts
+        self._energy += heard.energy
+        self._samples += heard.samples
+        self._end_ns = max(self._end_ns, observation.t_ns + samples_to_ns(heard.samples))
+        self._settled_ns = min((part.settled_ns for part in (seen, heard) if part.settled_ns is not None),
+                               default=observation.t_ns)
+        looked = seen.change is not None
+        if not looked and observation.t_ns - self._moment_ns < MOMENT_NS:
+            return
+        self._waiting.append(self._moment(observation.t_ns, _PENDING if looked else None))
+        if seen.change is not None:
+            self._changes += 1
+            if self._changes > self._senses.lag:  # told of the picture `lag` pictures ago
+                index = next(i for i, m in enumerate(self._waiting) if m.change == _PENDING)
+                self._waiting[index] = replace(self._waiting[index], change=seen.change)
+
+    def _moment(self, t_ns: int, change: float | None) -> Moment:
+        """What was gathered since the last moment, as one at `t_ns`."""
+        loudness = None if self._samples == 0 else level_db(self._energy / self._samples)
+        moment = Moment(self._senses.stream, t_ns, tuple(self._percepts), change, loudness, self._settled_ns)
+        self._percepts, self._energy, self._samples = [], 0.0, 0
+        self._moment_ns = t_ns
+        return moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +307,9 @@ class _Part:
     percepts: list[Percept]
     settled_ns: int | None
     change: float | None = None
-    loudness_db: float | None = None
+    energy: float = 0.0
+    """Sum of the squares of the sound."""
+    samples: int = 0
 
 
 def _look(senses: Senses, observation: Observation) -> _Part:
@@ -292,12 +322,20 @@ def _look(senses: Senses, observation: Observation) -> _Part:
 
 def _listen(senses: Senses, observation: Observation) -> _Part:
     percepts = [p for sense in senses.ears for p in sense.take(observation)]
-    loudness = None if observation.sound is None else loudness_db(observation.sound)
-    return _Part(percepts, min((s.settled_ns for s in senses.ears), default=None), None, loudness)
+    settled_ns = min((s.settled_ns for s in senses.ears), default=None)
+    if observation.sound is None:
+        return _Part(percepts, settled_ns)
+    energy = float(np.square(observation.sound, dtype=np.float64).sum())
+    return _Part(percepts, settled_ns, None, energy, len(observation.sound))
 
 
 _PENDING = -1.0
 """Stands for a change that is still to be told."""
+
+
+def level_db(mean_square: float) -> float:
+    """dBFS of a mean square, at least -120."""
+    return max(10.0 * math.log10(max(mean_square, 1e-30)), -120.0)
 
 
 def small(picture: Picture, side: int = THUMBNAIL) -> Picture:

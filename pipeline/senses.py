@@ -10,6 +10,7 @@ from ..records import Lane
 from .perceive import Captions, Sense, Senses, Sound, Speech, Subtitles, Vision
 
 if TYPE_CHECKING:
+    from ..operators.segment import CausalBoundaries
     from .sources import SourceInfo
 
 DEFAULT_LANES: tuple[Lane, ...] = ("vision", "sound", "speech", "caption")
@@ -35,13 +36,16 @@ def make_senses(stream: str, profile: Profile, lanes: Sequence[Lane], interval_n
         if "caption" in lanes:
             origin, reader = profile.captions()
             eyes.append(Captions(stream, reader, profile.text, origin))
+    voice = None  # whoever hears speech tells the sound lane what is speech; it must hear each sound first
     if "speech" in lanes and words:
         ears.append(Subtitles(stream, profile.text))
     elif "speech" in lanes and sound:
-        origin, listener = profile.speech()
-        ears.append(Speech(stream, listener, profile.text, origin))
+        origin, recogniser = profile.speech()
+        voice = recogniser
+        ears.append(Speech(stream, recogniser, profile.text, origin))
     if "sound" in lanes and sound:
-        ears.append(Sound(stream, profile.onsets(), profile.sound))
+        own = None if voice is not None else profile.voice()
+        ears.append(Sound(stream, profile.onsets(voice or own), profile.sound, own))
     return Senses(stream, tuple(eyes), tuple(ears), change, lag)
 
 
@@ -49,3 +53,10 @@ def senses_of(info: SourceInfo, profile: Profile, lanes: Sequence[Lane], interva
     """The senses for a source; `words` false: its subtitles are not to be used."""
     return make_senses(info.stream, profile, lanes, interval_ns, pictures=info.width is not None, sound=info.has_sound,
                        words=words and info.has_subtitles)
+
+
+def boundaries() -> CausalBoundaries:
+    """The default boundary detector; perception gives each moment its own change, so none comes late."""
+    from ..operators.segment import BoundarySettings, CausalBoundaries
+
+    return CausalBoundaries(BoundarySettings(change_lag=0))

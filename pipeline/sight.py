@@ -16,6 +16,7 @@ from .question import Question
 from .reason import Conclusion, Support, abstain
 
 if TYPE_CHECKING:
+    from ..encoders.vision import Layout
     from .evidence import Finder
 
 
@@ -94,3 +95,22 @@ def _runs(percepts: Sequence[Percept], scores: NDArray[np.float32], least: float
             runs.append(_Run((percept,), percept.t0_ns, percept.t1_ns, float(score)))
     best_first = sorted(runs, key=lambda r: -r.score)
     return best_first[:5]
+
+
+class LayoutSight:
+    """`Sight` by `encoders.vision.Layout`: vectors bring up, windows rank, geometry of the thumbnails decides."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self.space = layout.spec.space.name
+        self.accept = layout.threshold
+
+    def views(self, picture: Picture) -> NDArray[np.float32]:
+        return self._layout.encode_query(picture).vectors
+
+    def scores(self, picture: Picture, percepts: Sequence[Percept]) -> NDArray[np.float32]:
+        query = self._layout.encode_query(picture)
+        vectors = np.stack([p.vector for p in percepts if p.vector is not None])  # [n, d]
+        tokens = np.stack([p.tokens for p in percepts if p.tokens is not None])  # [n, w, d]
+        cosines = self._layout.match(query, vectors, tokens)
+        return np.array([self._layout.calibrate(float(c)) for c in cosines], dtype=np.float32)

@@ -1,7 +1,7 @@
 """Sound of any rate and layout on one grid: mono at 16 kHz, where the sample's number is its time.
 
-The track may begin late, have holes in its time stamps, repeat itself or change its format on the way: what is missing is
-silence, what comes twice or before zero is cut.
+The track may begin late, have holes in its time stamps, repeat itself or change its format on the way: what is missing
+is silence, what comes twice or before zero is cut.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class _Grid:
             self._written += len(hole)
             yield hole
         self._behind = self._written - start
-        self._resampler = AudioResampler(format="flt", layout="mono", rate=SOUND_RATE)
+        # Without the limit FFmpeg mixes floats by power: a voice in both channels would rise by 3 dB and clip.
+        self._resampler = AudioResampler("flt", "mono", SOUND_RATE, options={"rematrix_maxval": "1.0"})
         self._run_ns, self._fed = t_ns, 0
 
     def _resampled(self, frame: Any | None) -> Iterator[Vector]:

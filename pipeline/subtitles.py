@@ -1,9 +1,9 @@
 """Subtitle cues: SubRip and WebVTT files, and the text packets that containers carry, to plain words with their times.
 
-Written for files as they are found, not as the formats ask: a byte-order mark, any line ending, a comma or a point before
-the milliseconds, missing hours, numbers or blank lines, cues out of order.
-Formats: SubRip as written by its users; WebVTT https://www.w3.org/TR/webvtt1/; timed text ISO/IEC 14496-17 (`mov_text`);
-the ASS events of Matroska https://www.matroska.org/technical/subtitles.html.
+Written for files as they are found, not as the formats ask: a byte-order mark, any line ending, a comma or a point
+before the milliseconds, missing hours, numbers or blank lines, cues out of order.
+Formats: SubRip as written by its users; WebVTT https://www.w3.org/TR/webvtt1/; timed text ISO/IEC 14496-17
+(`mov_text`); the ASS events of Matroska https://www.matroska.org/technical/subtitles.html.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def read_side_car(path: Path) -> list[Cue]:
 
 
 def decode(data: bytes) -> str:
-    """Bytes to text: UTF-8, UTF-16 where a mark says so, else Windows-1252 and at last Latin-1, which takes anything."""
+    """Bytes to text: UTF-8, UTF-16 where a mark says so, else Windows-1252, at last Latin-1, which takes anything."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")
     for encoding in ("utf-8-sig", "cp1252"):
@@ -92,7 +92,7 @@ def parse(text: str) -> list[Cue]:
 
 
 def plain(text: str) -> str:
-    """Words without markup: tags (`<i>`, `<v Speaker>`, `{\\an8}`) go, entities become characters, spaces become one."""
+    """Words without markup: tags (`<i>`, `<v Speaker>`, `{\\an8}`) go, entities are characters, spaces become one."""
     return " ".join(html.unescape(_TAG.sub("", _OVERRIDE.sub("", text))).split())
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mneme.errors import QuestionError
+from mneme.records import Answer, Evidence, to_ns
+
 from benchmarks.scoring import first_number, judge, score_boundaries, voice_of
 from benchmarks.vlog import ask_all, by_category, find_subtitles, find_videos, refusals
 from benchmarks.watching import peak_mb
-from mneme.errors import QuestionError
-from mneme.records import Answer, Evidence, to_ns
 
 
 def question(category: str = "speech-when", **changes: Any) -> dict[str, Any]:
@@ -88,7 +89,8 @@ def test_room_changes_inside_the_house_are_not_false() -> None:
 
 
 def test_a_line_of_a_recorded_voice_is_told_from_a_synthetic_one() -> None:
-    truth = {"speech": [{"start_s": 19.0, "end_s": 24.0, "synthetic": False}, {"start_s": 30.0, "end_s": 33.0, "synthetic": True}]}  # fmt: skip
+    human = {"start_s": 19.0, "end_s": 24.0, "synthetic": False}
+    truth = {"speech": [human, {"start_s": 30.0, "end_s": 33.0, "synthetic": True}]}
     assert voice_of(question(), truth) == "human"
     assert voice_of(question(evidence=[[20.0, 31.0]]), truth) == "synthetic"
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from benchmarks.world.places import PLACES
 from benchmarks.world.plan import QUIET_S, Plan, draw_plan, read_facts
 from benchmarks.world.questions import LIMITS, SENSES, Question, draw_questions
@@ -19,7 +21,6 @@ from benchmarks.world.slots import Deck, Filling, clock_words, number_words
 from benchmarks.world.sound import SOUNDS
 from benchmarks.world.video import build, frames, subtitles
 from benchmarks.world.voice import RATE, Espeak
-from numpy.typing import NDArray
 
 
 class Hum:

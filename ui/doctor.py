@@ -44,7 +44,7 @@ def examine() -> list[Finding]:
         "text": ("all-MiniLM-L6-v2, to find words by meaning", lambda: profile.text.encode(["a word"])),
         "vision": ("colour layout and gradients (weightless)", lambda: profile.vision.encode([picture])),
         "sound": ("log-mel descriptor and onsets (weightless)",
-                  lambda: (profile.sound.encode([noise]), profile.onsets().push(0, noise))),
+                  lambda: (profile.sound.encode([noise]), profile.onsets(profile.voice()).push(0, noise))),
         "speech": ("subtitles, else Silero VAD and PocketSphinx", lambda: profile.speech()[1].push(0, noise)),
         "caption": ("RapidOCR", lambda: profile.captions()[1].look(0, picture)),
     }
