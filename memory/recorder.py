@@ -37,6 +37,10 @@ class Boundaries(Protocol):
         """Takes the next moment; the cuts that are decided now, in order of time."""
         ...
 
+    def flush(self) -> list[int]:
+        """The stream has ended: the cuts that were still being weighed."""
+        ...
+
     def resume(self, closed_ns: int) -> None:
         """Goes on in the middle of a stream, behind a cut at `closed_ns`."""
         ...
@@ -103,13 +107,15 @@ class Recorder:
     def observe(self, moment: Moment) -> list[Ack]:
         """Takes the next moment of the stream; the commits that it brought about. Raises `MnemeError`.
 
+        A moment of the same time as the one before brings more percepts, but no change and loudness of its own.
         After an error nothing is lost: what was not stored is tried again with the next moment.
         """
         self._refuse_foreign(moment)
-        self._moment_ns = moment.t_ns
         self.sensory.push(moment)
         self._arrived.extend(p for p in moment.percepts if p.t0_ns >= self._state.closed_ns)
-        self._cut(self._boundaries.push(moment.t_ns, moment.change, moment.loudness_db))
+        if moment.t_ns != self._moment_ns:
+            self._cut(self._boundaries.push(moment.t_ns, moment.change, moment.loudness_db))
+        self._moment_ns = moment.t_ns
         settled_ns = min(moment.settled_ns, self._boundaries.settled_ns)
         self._take_up(self._boundaries.settled_ns)
         self._seen_ns = max(self._seen_ns, settled_ns)
@@ -119,6 +125,7 @@ class Recorder:
 
     def finish(self, t_end_ns: int) -> Ack:
         """The stream has ended at `t_end_ns`: closes what is open. Give late percepts with a last moment before."""
+        self._cut([cut_ns for cut_ns in self._boundaries.flush() if cut_ns < t_end_ns])
         late = [p.t1_ns for p in self._arrived if p.t0_ns >= t_end_ns]
         end_ns = max([t_end_ns, self._open[-1].t0_ns, *late])
         self._take_up(None)

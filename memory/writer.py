@@ -164,7 +164,8 @@ class Writer:
 
     def _restore(self) -> None:
         """Takes back what was written and not ledgered, under a ledger row of its own."""
-        self._tables[tables.LEDGER].checkout_latest()
+        for table in self._tables.values():
+            table.checkout_latest()  # a restore that failed leaves a table at the older version
         self._entry = last_entry(self._database, self.root)
         stale = [name for name in tables.VERSIONED if self._tables[name].version != self._entry.tables[name].version]
         for name in stale:

@@ -157,8 +157,8 @@ class SceneChange:
         fine = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
         coarse = cv2.cvtColor(half, cv2.COLOR_RGB2GRAY).astype(np.float32)
         lab = cv2.cvtColor(half, cv2.COLOR_RGB2LAB)
-        colours = cv2.calcHist([lab], [0, 1, 2], None, [8, 16, 16], [0, 256, 64, 192, 64, 192]).reshape(8, 256)
-        colours = cv2.GaussianBlur(colours, (1, 3), 0.7).ravel()
+        counts = cv2.calcHist([lab], [0, 1, 2], None, [8, 16, 16], [0, 256, 64, 192, 64, 192]).reshape(8, 256)
+        colours = np.asarray(cv2.GaussianBlur(counts, (1, 3), 0.7), np.float32).ravel()
         rows, columns = height // s.block, s.width // s.block
         blocks = (
             fine[: rows * s.block, : columns * s.block]

@@ -116,12 +116,12 @@ class ChangeGate:
         A picture that passes becomes the reference. The first, and the first of another size, passes at 1.0.
         """
         strips = self._strips(picture)  # float32[S, 7, W]
-        now = (strips, _window_sums(strips), _window_sums(strips * strips))
+        now = (strips, _window_sums(strips.sum(axis=1)), _window_sums(_column_products(strips, strips)))
         if self._reference is None or self._reference[0].shape != strips.shape:
             difference = 1.0
         else:
             then = self._reference
-            both = _window_sums(then[0] * strips)
+            both = _window_sums(_column_products(then[0], strips))
             difference = 1.0 - float(_similarity(then[1], now[1], then[2], now[2], both).mean(dtype=np.float64))
         self._running += difference
         self.changed = max(difference, self._running) > self.threshold
@@ -143,11 +143,15 @@ def _grey(picture: Picture) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture, dtype=np.uint8)
 
 
-def _window_sums(strips: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[S, 7, W] -> [S, W - 6], sums over 7 x 7 windows; whole numbers below 2^24, so exact in float32."""
-    columns = np.add.reduce(strips, axis=1)  # [S, W]
-    sums: NDArray[np.float32] = cv2.boxFilter(columns, -1, (_WINDOW, 1), normalize=False)
-    return sums[:, _WINDOW // 2 : -(_WINDOW // 2)]
+def _column_products(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[S, 7, W] twice -> [S, W], the sum of their products over the 7 rows."""
+    return np.asarray(np.einsum("srw,srw->sw", a, b), np.float32)
+
+
+def _window_sums(columns: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[S, W], sums over 7 rows -> [S, W - 6], over 7 x 7 windows; whole numbers below 2^24, so exact in float32."""
+    sums = cv2.boxFilter(columns, -1, (_WINDOW, 1), normalize=False)
+    return np.asarray(sums[:, _WINDOW // 2 : -(_WINDOW // 2)], np.float32)
 
 
 def _similarity(x: NDArray[Any], y: NDArray[Any], xx: NDArray[Any], yy: NDArray[Any], xy: NDArray[Any]) -> NDArray[Any]:

@@ -34,6 +34,9 @@ class CutsAt:
         before, self.settled_ns = self.settled_ns, max(0, t_ns - self._late)
         return [cut for cut in self._cuts if before <= cut < self.settled_ns]
 
+    def flush(self) -> list[int]:
+        return []
+
     def resume(self, closed_ns: int) -> None:
         self.settled_ns = closed_ns
 
