@@ -59,7 +59,7 @@ def bert_graph(folder: Path) -> Message:
     x = norm(g.op("Add", word, place), "embeddings.LayerNorm")  # [b, l, width]
 
     real = g.op("Cast", "mask", to=1)  # [b, l]
-    one, masked = g.constant(np.float32([1.0])), g.constant(np.float32([MASKED]))
+    one, masked = (g.constant(np.array([value], dtype=np.float32)) for value in (1.0, MASKED))
     bias = g.op("Unsqueeze", g.op("Mul", g.op("Sub", one, real), masked), ints(1, 2))  # [b, 1, 1, l]
     split, join = ints(0, 0, heads, size), ints(0, 0, width)
     for layer in range(config["num_hidden_layers"]):

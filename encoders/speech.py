@@ -70,9 +70,13 @@ class Recogniser:
         Confidence is the posterior of the best path over the word lattice, to the power of 1 / words: the chance of
         one word, so that long sentences are not doubted for their length.
         """
+        if len(samples) == 0 or float(np.abs(samples).max()) < QUIETEST:
+            return "", 0.0
         if self._decoder is None:
             # cmn=batch: the cepstral mean of the utterance itself, not one that runs on from those before it.
             self._decoder = self._build(loglevel="FATAL", cmn="batch")
+        # Even so the feature extraction keeps a mean from one utterance to the next, until it is made anew.
+        self._decoder.reinit_feat()
         self._decoder.start_utt()
         self._decoder.process_raw(_pcm(samples), full_utt=True)
         self._decoder.end_utt()
@@ -97,4 +101,4 @@ def _pcm(samples: Vector) -> bytes:
     gain = LOUDNESS / max(QUIETEST, float(np.sqrt(np.mean(np.square(samples)))))
     gain = min(gain, PEAK / max(QUIETEST, float(np.abs(samples).max())))
     padded = np.pad(samples * gain, PADDING)
-    return np.rint(padded * 32767).astype("<i2").tobytes()
+    return bytes(np.rint(padded * 32767).astype("<i2").tobytes())

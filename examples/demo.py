@@ -24,7 +24,7 @@ from benchmarks.scoring import judge
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "examples" / "sample"
 MEMORY = ROOT / ".demo" / "harbour_day.mneme"
-DEMO_IDS = ("harbour_day_q09", "harbour_day_q15", "harbour_day_q47", "harbour_day_q51", "harbour_day_q60")
+DEMO_IDS = ("harbour_day_q09", "harbour_day_q15", "harbour_day_q47", "harbour_day_q50", "harbour_day_q60")
 """Of the sample's truth: something said, something written, what came after, a picture, and what was never said."""
 
 

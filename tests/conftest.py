@@ -27,3 +27,38 @@ def media() -> ModuleType:
 def make_video(media: ModuleType) -> Any:
     """`make_video(path, *, seconds, fps, size, scenes, sound, rotate, vfr, subtitles, ...)`; see `media.py`."""
     return media.make_video
+
+
+@pytest.fixture(scope="session")
+def text_tower() -> Any:
+    """The real text tower, loaded once."""
+    from mneme.encoders.text import MiniLM
+
+    return MiniLM()
+
+
+@pytest.fixture(scope="session")
+def remember(text_tower: Any) -> Any:
+    """`remember(folder, spoken=[(t0_s, t1_s, words)], shown=[...])`: a real memory that holds these words."""
+    from mneme.encoders.profiles import Embedded
+    from mneme.memory.memory import Memory
+    from mneme.records import Moment, Percept, Stream, to_ns
+
+    def make(folder: Path, spoken: Any = (), shown: Any = (), *, stream: str = "film", origin: str = "subtitles",
+             end_s: float = 300.0) -> Path:
+        def percept(lane: Any, made_by: str, row: tuple[float, float, str]) -> Percept:
+            vector = text_tower.encode([row[2].replace("\n", ". ")]).vectors[0]
+            return Percept(stream, lane, to_ns(row[0]), to_ns(row[1]), space="minilm", vector=vector, text=row[2],
+                           origin=made_by)
+
+        percepts = [percept("speech", origin, row) for row in spoken] + [percept("caption", "rapidocr", r) for r in shown]
+        memory = (Memory.open(folder, "w") if (folder / "manifest.json").exists()
+                  else Memory.create(folder, "embedded", Embedded().spaces))
+        with memory:
+            recorder = memory.recorder(Stream(stream, "/nowhere", "d" + stream))
+            for p in sorted(percepts, key=lambda p: p.t0_ns):
+                recorder.observe(Moment(stream, p.t0_ns, (p,), 0.0, -60.0, p.t0_ns))
+            recorder.finish(to_ns(end_s))
+        return folder
+
+    return make

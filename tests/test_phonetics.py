@@ -67,21 +67,21 @@ def test_words_that_sound_alike_are_more_alike_than_words_that_do_not(pronouncer
 
 
 def test_a_name_is_found_where_it_was_spelt_as_other_words(pronouncer: Pronouncer) -> None:
-    words = "and mr john dash would had then leisure".split()
+    words = ["and", "mr", "john", "dash", "would", "had", "then", "leisure"]
     likeness, start, end = pronouncer.find("Dashwood", words)
     assert words[start:end] == ["dash", "would"]
     assert likeness > 0.9
 
 
 def test_a_name_of_several_words_is_found_whole(pronouncer: Pronouncer) -> None:
-    words = "then mister john dash would spoke".split()
+    words = ["then", "mister", "john", "dash", "would", "spoke"]
     likeness, start, end = pronouncer.find("John Dashwood", words)
     assert (start, end) == (2, 5)
     assert likeness > 0.9
 
 
 def test_a_name_that_was_not_said_is_not_like_anything_that_was(pronouncer: Pronouncer) -> None:
-    words = "what is the weather in paris".split()
+    words = ["what", "is", "the", "weather", "in", "paris"]
     assert pronouncer.find("Berlin", words)[0] < 0.65
     assert pronouncer.find("Paris", words) == (1.0, 5, 6)
 

@@ -198,16 +198,17 @@ class _Asker:
 
     def order(self) -> Iterator[Question]:
         for early, late in self._pairs(self._plan.lines):
+            slides = [x for x in self._slides for y in (early, late) if x.start_s < y.start_s < x.end_s]
             first = bool(self.rng.integers(2))
             topics = [early.fact.topic, late.fact.topic]
             a, b = topics if self.rng.integers(2) else topics[::-1]
             right = early if first else late
             accept = (right.fact.topic, right.fact.topic.removeprefix("the "), *_forms(right))
             text = self._say("order first" if first else "order last", a=a, b=b)
-            yield Question("order", text, right.fact.topic, accept, _spans(early, late), ("speech", "time"))
+            yield Question("order", text, right.fact.topic, accept, _spans(early, late, *slides), ("speech", "time"))
             text = self._say("order before", a=a, b=b)
             truth = "before" if a == early.fact.topic else "after"
-            yield Question("order", text, truth, (truth,), _spans(early, late), ("speech", "time"))
+            yield Question("order", text, truth, (truth,), _spans(early, late, *slides), ("speech", "time"))
         for kind, shown in (("caption", self._signs), ("slide", self._slides)):
             for up, down in self._pairs(shown):
                 a, b = (up.text, down.text) if self.rng.integers(2) else (down.text, up.text)
@@ -232,10 +233,12 @@ class _Asker:
     def before_after(self) -> Iterator[Question]:
         needs = ("speech", "time")
         for a, b in pairwise(self._plan.lines):
-            text = self._say("next said", topic=a.fact.topic, quote=self._quote(a))
-            yield Question("before-after", text, b.text, _forms(b), _spans(b), needs)
-            text = self._say("previous said", topic=b.fact.topic, quote=self._quote(b))
-            yield Question("before-after", text, a.text, _forms(a), _spans(a), needs)
+            if len(a.parts) == 1:  # of several phrases, what follows one may be the next phrase
+                text = self._say("next said", topic=a.fact.topic, quote=self._quote(a))
+                yield Question("before-after", text, b.text, _forms(b), _spans(b), needs)
+            if len(b.parts) == 1:
+                text = self._say("previous said", topic=b.fact.topic, quote=self._quote(b))
+                yield Question("before-after", text, a.text, _forms(a), _spans(a), needs)
         for end, line in (("first", self._plan.lines[0]), ("last", self._plan.lines[-1])) if self._plan.lines else ():
             yield Question("before-after", self._say(f"{end} said"), line.text, _forms(line), _spans(line), needs)
         if not self._slides:  # a slide is a caption too: where there are some, the next caption may be one
