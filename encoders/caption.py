@@ -465,9 +465,10 @@ def _padded(box: Box, width: int, height: int) -> Box:
 def _with_row(box: Box, lines: Sequence[Box]) -> Box:
     """The box together with the lines beside which it stands, on the same row and within two letters or so."""
     for line in lines:
-        tall = line[3] - line[1]
-        level = min(box[3], line[3]) - max(box[1], line[1]) > 0.5 * tall
-        if level and box[3] - box[1] < 2 * tall and box[0] - line[2] < 1.5 * tall and line[0] - box[2] < 1.5 * tall:
+        tall, high = line[3] - line[1], box[3] - box[1]
+        level = min(box[3], line[3]) - max(box[1], line[1]) > 0.5 * min(tall, high)
+        gap = max(box[0] - line[2], line[0] - box[2])
+        if level and high < 2 * tall and gap < min(1.5 * tall, 12 * CELL):
             box = min(box[0], line[0]), min(box[1], line[1]), max(box[2], line[2]), max(box[3], line[3])
     return box
 

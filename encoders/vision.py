@@ -151,26 +151,28 @@ def _tally(position: NDArray[np.float32], weight: NDArray[np.float32], bins: int
 
 def _describe(cells: Cells, rects: Sequence[Rect]) -> NDArray[np.float32]:
     """Windows of a picture -> float32[len(rects), DIM], unit length, centred so that unlike pictures are near 0."""
-    rows, columns = cells.shape[:2]
-    table = np.zeros((rows + 1, columns + 1, cells.shape[2]), dtype=np.float32)  # sums over all that is above and left
+    rows, columns, channels = cells.shape
+    table = np.zeros((rows + 1, columns + 1, channels), dtype=np.float32)  # sums over all that is above and left
     table[1:, 1:] = cells.cumsum(axis=0).cumsum(axis=1)
-    described = []
-    for x, y, wide, high in rects:
-        left, top = round(x * columns), round(y * rows)
-        right, bottom = left + round(wide * columns), top + round(high * rows)
-        levels = []
-        for part, down, across, weight in PYRAMID:
-            ys = np.linspace(top, bottom, down + 1).round().astype(int)
-            xs = np.linspace(left, right, across + 1).round().astype(int)
-            corners = table[ys][:, xs, part]
-            sums = corners[1:, 1:] - corners[:-1, 1:] - corners[1:, :-1] + corners[:-1, :-1]  # [down, across, c]
-            areas = np.diff(ys)[:, None, None] * np.diff(xs)[None, :, None]
-            level = np.maximum(sums / areas, 0.0)
-            if part.start < COLOURS:
-                level = np.sqrt(level)  # Hellinger's kernel
-            levels.append(weight * (level - CENTRE[part]).ravel())
-        described.append(np.concatenate(levels))
-    return unit(np.stack(described))
+    x, y, wide, high = np.array(rects).T
+    levels = []
+    for part, down, across, weight in PYRAMID:
+        ys = _edges(y, high, rows, down)  # [n, down + 1]
+        xs = _edges(x, wide, columns, across)
+        corners = table[ys[:, :, None], xs[:, None, :], part]  # [n, down + 1, across + 1, c]
+        sums = corners[:, 1:, 1:] - corners[:, :-1, 1:] - corners[:, 1:, :-1] + corners[:, :-1, :-1]
+        areas = np.diff(ys)[:, :, None, None] * np.diff(xs)[:, None, :, None]
+        level = np.maximum(sums / areas, 0.0)
+        if part.start < COLOURS:
+            level = np.sqrt(level)  # Hellinger's kernel
+        levels.append(weight * (level - CENTRE[part]).reshape(len(rects), -1))
+    return unit(np.concatenate(levels, axis=1))
+
+
+def _edges(start: NDArray[np.float64], length: NDArray[np.float64], cells: int, parts: int) -> NDArray[np.intp]:
+    """Cell borders that divide windows [start, start + length), fractions, into equal parts: [n, parts + 1]."""
+    first = np.round(start * cells)[:, None]
+    return np.round(first + np.round(length * cells)[:, None] * np.linspace(0.0, 1.0, parts + 1)).astype(np.intp)
 
 
 FEATURES = 400
