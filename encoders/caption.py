@@ -111,7 +111,9 @@ class RapidLines:
         lines = []
         for text, score, corners in zip(result.txts, result.scores, result.boxes, strict=True):
             (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
-            lines.append(Line(text.strip().lstrip(BULLETS).lstrip(), float(score), (int(x0), int(y0), int(x1), int(y1))))
+            lines.append(
+                Line(text.strip().lstrip(BULLETS).lstrip(), float(score), (int(x0), int(y0), int(x1), int(y1)))
+            )
         return lines
 
 
@@ -320,7 +322,9 @@ class Captions:
         for old in [s for s in self._standing if not s.replaced and _overlap(s.line.box, line.box) > 0.5]:
             was, now = _plain(old.line.text), _plain(line.text)
             grown = now != was and now.startswith(was) and old.gone_ns is None
-            if grown or _same_text(old.line.text, line.text):  # the one text, read again: it goes on, in its better reading
+            if grown or _same_text(
+                old.line.text, line.text
+            ):  # the one text, read again: it goes on, in its better reading
                 better = grown or line.score >= old.line.score
                 old.line = line if better else Line(old.line.text, old.line.score, line.box)
                 old.strokes, old.gone_ns = strokes, None

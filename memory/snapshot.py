@@ -41,6 +41,7 @@ class Snapshot(Protocol):
         t0_ns: int | None = None,
         t1_ns: int | None = None,
         origins: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Percept]:
         """In order of time; vectors and tokens are read from the disk only when asked for."""

@@ -92,9 +92,12 @@ class StoredSnapshot:
         t0_ns: int | None = None,
         t1_ns: int | None = None,
         origins: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Percept]:
         filters = _filters(lanes, stream, t0_ns, t1_ns)
+        if ids is not None:
+            filters.append(tables.among("id", ids))
         if origins is not None:
             filters.append(tables.among("origin", origins))
         return self._read_percepts(filters, with_vectors)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..records import NS_PER_S, Percept, Picture
+from ..records import Percept, Picture
 from .extractive import clock, span
+from .picture import read_picture
 from .question import Question
 from .reason import Conclusion, Support, abstain
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Sight(Protocol):
-    """What a picture encoder offers to questions (`encoders.vision.Layout`)."""
+    """What a picture encoder offers to questions."""
 
     @property
     def space(self) -> str: ...
@@ -35,14 +37,17 @@ class Sight(Protocol):
         """float32[v, d]: the picture whole and in likely crops."""
         ...
 
-    def scores(self, picture: Picture, percepts: Sequence[Percept]) -> NDArray[np.float32]:
-        """float32[n], 0 to 1: how surely each percept (with its vector and tokens) shows what the picture shows."""
+    def scores(self, picture: Picture, percepts: Sequence[Percept], root: Path | None) -> NDArray[np.float32]:
+        """float32[n], 0 to 1: how surely each percept (with vector and tokens) shows what the picture shows.
+
+        `root`: the memory's folder, against which thumbnails resolve.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    percepts: tuple[Percept, ...]
+    best: Percept
     t0_ns: int
     t1_ns: int
     score: float
@@ -50,55 +55,60 @@ class _Run:
 
 RECALLED = 200
 """Percepts that the vectors bring up for the closer look."""
-GAP_NS = 15 * NS_PER_S
-"""Percepts of one event that are kept further apart do not join: pattern separation keeps only what is new."""
 
 
 def conclude_picture(question: Question, picture: Picture, sight: Sight, finder: Finder) -> Conclusion:
     """Where the picture's scene appears: runs of percepts within one event that score near the best."""
     started = time.perf_counter()
-    found: dict[str, Percept] = {}
-    for view in sight.views(picture):
-        for hit in finder.snapshot.nearest(sight.space, view, limit=RECALLED, lanes=("vision",), stream=finder.stream):
-            found[hit.percept.id] = hit.percept
+    found = {
+        hit.percept.id
+        for view in sight.views(picture)
+        for hit in finder.snapshot.nearest(sight.space, view, limit=RECALLED, lanes=("vision",), stream=finder.stream)
+    }
+    percepts = finder.snapshot.percepts(lanes=("vision",), ids=sorted(found), with_vectors=True)
     finder.recall_s += time.perf_counter() - started
-    percepts = sorted(found.values(), key=lambda p: (p.stream, p.t0_ns, p.id))
     if not percepts:
         return abstain("nothing has been seen in this memory")
-    scores = sight.scores(picture, percepts)
+    percepts.sort(key=lambda p: (p.stream, p.t0_ns, p.id))
+    scores = sight.scores(picture, percepts, finder.root)
     if float(scores.max()) < sight.accept:
         return abstain(f"nothing that was seen looks like this picture (best {float(scores.max()):.2f})")
     runs = _runs(percepts, scores, max(sight.accept, 0.8 * float(scores.max())), finder)
     times = ", ".join(span(r.t0_ns, r.t1_ns) for r in runs)
-    support = tuple(Support(r.percepts[0].stream, r.t0_ns, r.t1_ns, r.percepts[0], f"seen at {clock(r.t0_ns)}", r.score)
+    support = tuple(Support(r.best.stream, r.t0_ns, r.t1_ns, r.best, f"seen at {clock(r.t0_ns)}", r.score)
                     for r in runs)
     return Conclusion(f"This is seen at {times}.", False, runs[0].score, support)
 
 
 def _runs(percepts: Sequence[Percept], scores: NDArray[np.float32], least: float, finder: Finder) -> list[_Run]:
-    """Good percepts gathered by the event they started in; a run spans from its first to its last percept's end."""
-    events = {e.stream: [] for e in finder.snapshot.events(finder.stream)}  # type: dict[str, list[tuple[int, int]]]
-    for event in finder.snapshot.events(finder.stream):
-        events[event.stream].append((event.t0_ns, event.t1_ns))
+    """Good percepts gathered by the event they started in, best first.
+
+    Pattern separation keeps only what is new, so a kept sight holds until the next kept one, or the event's end: a run
+    reaches from its first good percept to where the last one ceases to hold.
+    """
     runs: list[_Run] = []
-    for percept, score in zip(percepts, scores, strict=True):
-        if score < least:
+    for event in finder.snapshot.events(finder.stream):
+        good = [(p, float(s)) for p, s in zip(percepts, scores, strict=True)
+                if s >= least and p.stream == event.stream and event.t0_ns <= p.t0_ns < event.t1_ns]
+        if not good:
             continue
-        bounds = next(((a, b) for a, b in events.get(percept.stream, []) if a <= percept.t0_ns < b),
-                      (percept.t0_ns, percept.t1_ns))
-        last = runs[-1] if runs else None
-        if last and last.percepts[-1].stream == percept.stream and bounds[0] <= last.t0_ns \
-                and percept.t0_ns - last.t1_ns <= GAP_NS:
-            runs[-1] = _Run((*last.percepts, percept), last.t0_ns, max(last.t1_ns, percept.t1_ns),
-                            max(last.score, float(score)))
-        else:
-            runs.append(_Run((percept,), percept.t0_ns, percept.t1_ns, float(score)))
-    best_first = sorted(runs, key=lambda r: -r.score)
-    return best_first[:5]
+        kept = finder.snapshot.percepts(lanes=("vision",), stream=event.stream, t0_ns=event.t0_ns, t1_ns=event.t1_ns)
+        last_ns = max(p.t0_ns for p, _ in good)
+        t1_ns = min((p.t0_ns for p in kept if p.t0_ns > last_ns), default=event.t1_ns)
+        best = max(good, key=lambda pair: pair[1])
+        runs.append(_Run(best[0], min(p.t0_ns for p, _ in good), t1_ns, best[1]))
+    loose = [(p, float(s)) for p, s in zip(percepts, scores, strict=True) if s >= least]
+    if not runs and loose:  # what was seen since the last closed event
+        best = max(loose, key=lambda pair: pair[1])
+        runs.append(_Run(best[0], best[0].t0_ns, best[0].t1_ns, best[1]))
+    return sorted(runs, key=lambda r: (-r.score, r.t0_ns))[:5]
 
 
 class LayoutSight:
-    """`Sight` by `encoders.vision.Layout`: vectors bring up, windows rank, geometry of the thumbnails decides."""
+    """`Sight` by `encoders.vision.Layout`: vectors bring up, windows rank, the geometry of the thumbnails decides."""
+
+    VERIFIED = 32
+    """Best-ranked percepts whose thumbnails are compared feature by feature, at tens of milliseconds each."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -108,9 +118,19 @@ class LayoutSight:
     def views(self, picture: Picture) -> NDArray[np.float32]:
         return self._layout.encode_query(picture).vectors
 
-    def scores(self, picture: Picture, percepts: Sequence[Percept]) -> NDArray[np.float32]:
+    def scores(self, picture: Picture, percepts: Sequence[Percept], root: Path | None) -> NDArray[np.float32]:
         query = self._layout.encode_query(picture)
-        vectors = np.stack([p.vector for p in percepts if p.vector is not None])  # [n, d]
-        tokens = np.stack([p.tokens for p in percepts if p.tokens is not None])  # [n, w, d]
-        cosines = self._layout.match(query, vectors, tokens)
-        return np.array([self._layout.calibrate(float(c)) for c in cosines], dtype=np.float32)
+        cosines = np.full(len(percepts), -1.0, dtype=np.float32)
+        for i, percept in enumerate(percepts):
+            if percept.vector is not None:
+                tokens = None if percept.tokens is None else percept.tokens[None]  # [1, w, d]
+                cosines[i] = self._layout.match(query, percept.vector[None], tokens)[0]
+        scores = np.zeros(len(percepts), dtype=np.float32)
+        for i in np.argsort(-cosines, kind="stable")[: self.VERIFIED]:
+            thumbnail = percepts[i].thumbnail
+            path = root / thumbnail if root is not None and thumbnail else None
+            if path is not None and path.is_file():
+                scores[i] = self._layout.agreement(picture, read_picture(path))
+            else:  # without a picture the likeness of the windows has to do
+                scores[i] = self._layout.calibrate(float(cosines[i]))
+        return scores
