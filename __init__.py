@@ -1,9 +1,9 @@
 """Mneme: one memory for everything that watches and listens.
 
-    import mneme
-    with mneme.open("kitchen.mneme") as memory:
-        memory.watch("day1.mp4")
-        answer = memory.ask("where did I leave the red mug?")
+import mneme
+with mneme.open("kitchen.mneme") as memory:
+    memory.watch("day1.mp4")
+    answer = memory.ask("where did I leave the red mug?")
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .records import Answer, Event, Evidence, Observation, Percept, Pose, Space,
 
 if TYPE_CHECKING:
     from .pipeline.mneme import Mneme
-    from .pipeline.mneme import open_memory as open  # noqa: A004  the public name, as in the standard library's gzip
+    from .pipeline.mneme import open_memory as open
     from .pipeline.watch import Watched
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
 """Loading of settings: a TOML file and the environment into the frozen settings classes that each floor owns.
 
-    [watch]            # section "watch" of mneme.toml, or of the file that MNEME_CONFIG names
-    fps = 5.0          # overridden by MNEME_WATCH_FPS=5.0
+[watch]            # section "watch" of mneme.toml, or of the file that MNEME_CONFIG names
+fps = 5.0          # overridden by MNEME_WATCH_FPS=5.0
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ def read_file(path: Path | None, environ: Mapping[str, str] = os.environ) -> dic
         raise SettingsError(f"{found} is not TOML: {error}", "mend that line") from error
 
 
-def load(section: str, settings: type[T], file: Mapping[str, Any] | None = None,
-         environ: Mapping[str, str] = os.environ) -> T:
+def load(
+    section: str, settings: type[T], file: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os.environ
+) -> T:
     """One frozen settings dataclass from its section of `file` and from `MNEME_<SECTION>_<FIELD>`.
 
     Values are checked against the field's types (pydantic); an unknown key or a wrong type is a `SettingsError`.

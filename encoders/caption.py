@@ -13,6 +13,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -111,9 +112,8 @@ class RapidLines:
         lines = []
         for text, score, corners in zip(result.txts, result.scores, result.boxes, strict=True):
             (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
-            lines.append(
-                Line(text.strip().lstrip(BULLETS).lstrip(), float(score), (int(x0), int(y0), int(x1), int(y1)))
-            )
+            words = text.strip().lstrip(BULLETS).lstrip()
+            lines.append(Line(words, float(score), (int(x0), int(y0), int(x1), int(y1))))
         return lines
 
 
@@ -124,8 +124,6 @@ class _Standing:
     line: Line
     strokes: Edges
     """Persistent edges inside the box when it was read: what must still be there."""
-    edge: int
-    """Least gradient of a stroke."""
     t0_ns: int
     picture: Picture
     gone_ns: int | None = None
@@ -175,12 +173,8 @@ class Captions:
     def look(self, t_ns: int, picture: Picture) -> list[Read]:
         """Take uint8[H, W, 3] RGB at `t_ns` (times ascend); give the texts that are complete by now."""
         edges = self._edges(picture)
-        if self._frames and self._frames[-1][1].shape != edges.shape:  # another camera: nothing carries over
-            done = self._finish(t_ns)
-            self._frames.clear()
-            self._known = self._waiting = None
-        else:
-            done = []
+        another_size = bool(self._frames) and self._frames[-1][1].shape != edges.shape
+        done = self._finish(t_ns) if another_size else []
         last_ns = self._frames[-1][0] if self._frames else t_ns
         rate = self.settings.frames_a_second * edges.size / NS_PER_S
         # A stream opens with credit for one frame, and never saves up more than two.
@@ -199,12 +193,8 @@ class Captions:
     def flush(self, t_ns: int) -> list[Read]:
         """The stream has ended at `t_ns`: what still stands is complete."""
         done = self._finish(t_ns)
-        self._frames.clear()
-        self._known = self._waiting = None
         self._settled_ns = t_ns
         return done
-
-    # --- edges -------------------------------------------------------------------------------------------------------
 
     def _edges(self, picture: Picture) -> Edges:
         import cv2
@@ -217,7 +207,7 @@ class Captions:
         return np.asarray(cv2.Sobel(grey, cv2.CV_16S, 1, 0, ksize=3), dtype=np.int16)
 
     def _persistent(self) -> Edges | None:
-        """What of the newest edges held, with the same sign, through `settle_s`; None until there are frames enough."""
+        """The strong edges that held, with one sign, through the last `settle_s`, 0 elsewhere; None before that."""
         newest_ns = self._frames[-1][0]
         frames: list[Edges] = []
         for t_ns, edges in reversed(self._frames):
@@ -228,9 +218,9 @@ class Captions:
             return None
         rise = np.maximum(np.minimum.reduce(frames), 0)
         fall = np.minimum(np.maximum.reduce(frames), 0)
-        return np.asarray(rise + fall, dtype=np.int16)
-
-    # --- following what stands ---------------------------------------------------------------------------------------
+        held = rise + fall
+        held[np.abs(held) < self.settings.edge] = 0
+        return np.asarray(held, dtype=np.int16)
 
     def _follow(self, t_ns: int, edges: Edges, held: Edges | None) -> None:
         for standing in self._standing:
@@ -254,8 +244,6 @@ class Captions:
             if mate.doubt_ns is None and _near(mate.t0_ns, standing.t0_ns):
                 mate.doubt_ns = t_ns
 
-    # --- reading what is new -----------------------------------------------------------------------------------------
-
     def _examine(self, t_ns: int, picture: Picture, held: Edges) -> None:
         edges = self._frames[-1][1]
         if self._known is None:
@@ -263,7 +251,7 @@ class Captions:
         # An edge stays known while it stands, at a quarter of the threshold so that noise does not make it new again.
         still = (np.sign(edges) == np.sign(self._known)) & (np.abs(edges) >= self.settings.edge // 4)
         self._known[~still] = 0
-        strokes = _stroke_cells(np.where(self._known == 0, held, 0), self.settings.edge)
+        strokes = _stroke_cells(np.where(self._known == 0, held, 0))
         ripe = strokes if self._waiting is None else strokes & self._waiting
         self._waiting = strokes
         height, width = edges.shape
@@ -298,14 +286,13 @@ class Captions:
         self.pixels += (x1 - x0) * (y1 - y0)
         self._credit -= (x1 - x0) * (y1 - y0)
         by = (x1 - x0) / max(part.shape[1], 1)
-        found = [
-            Line(line.text, line.score, _clipped([x0 + line.box[0] * by, y0 + line.box[1] * by,
-                                                  x0 + line.box[2] * by, y0 + line.box[3] * by], width, height))
-            for line in self._reader(np.ascontiguousarray(part))
-        ]  # fmt: skip
-        small = picture if scale <= 1.0 else cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        found = []
+        for line in self._reader(np.ascontiguousarray(part)):
+            a, b, c, d = (by * corner for corner in line.box)
+            found.append(Line(line.text, line.score, _clipped((x0 + a, y0 + b, x0 + c, y0 + d), width, height)))
+        small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)  # a copy, if nothing else
         for line in _worth_keeping(_rows(found), self.settings.score):
-            self._stand(t_ns, line, held, np.asarray(small, dtype=np.uint8))
+            self._stand(t_ns, line, held, np.asarray(small, np.uint8))
         for standing in self._standing:
             if standing.doubt_ns is not None and _overlap(standing.line.box, box) > 0.5:  # nothing else was read there
                 standing.settle(t_ns)
@@ -313,40 +300,35 @@ class Captions:
     def _stand(self, t_ns: int, line: Line, held: Edges, picture: Picture) -> None:
         edges = self._frames[-1][1]
         x0, y0, x1, y1 = line.box
-        strong = self.settings.edge
-        strokes = np.where(np.abs(held[y0:y1, x0:x1]) >= strong, held[y0:y1, x0:x1], 0).astype(np.int16)
-        if np.count_nonzero(strokes) < 0.4 * np.count_nonzero(np.abs(edges[y0:y1, x0:x1]) >= strong):
+        strokes = held[y0:y1, x0:x1].copy()
+        if np.count_nonzero(strokes) < 0.4 * np.count_nonzero(np.abs(edges[y0:y1, x0:x1]) >= self.settings.edge):
             return  # it moves with the scene
-        new = _Standing(line, strokes, strong, t_ns, picture)
-        earlier: list[_Standing] = []
-        for old in [s for s in self._standing if not s.replaced and _overlap(s.line.box, line.box) > 0.5]:
-            was, now = _plain(old.line.text), _plain(line.text)
-            grown = now != was and now.startswith(was) and old.gone_ns is None
-            if grown or _same_text(
-                old.line.text, line.text
-            ):  # the one text, read again: it goes on, in its better reading
-                better = grown or line.score >= old.line.score
-                old.line = line if better else Line(old.line.text, old.line.score, line.box)
-                old.strokes, old.gone_ns = strokes, None
-                old.settle(t_ns)
-                return
-            if old.gone_ns is None and old.doubt_ns is None:
-                return  # what is there stands unaltered: this reading is of something it covers
-            earlier.append(old)
+        new = _Standing(line, strokes, t_ns, picture)
+        overlapping = [s for s in self._standing if not s.replaced and _overlap(s.line.box, line.box) > 0.5]
+        now = _plain(line.text)
+        same = [s for s in overlapping if _same_text(s.line.text, line.text) or _plain(s.line.text) in now]
+        if same:  # read again, or read whole: it goes on, in its better reading
+            old = min(same, key=lambda s: s.t0_ns)
+            better = len(now) > len(_plain(old.line.text)) or line.score >= old.line.score
+            old.line = line if better else Line(old.line.text, old.line.score, line.box)
+            old.strokes, old.gone_ns = strokes, None
+            old.settle(t_ns)
+            self._standing = [s for s in self._standing if s is old or s not in same]
+            return
+        if any(s.gone_ns is None and s.doubt_ns is None for s in overlapping):
+            return  # what is there stands unaltered: this reading is of something it covers
         misses = 0
         for at_ns, frame in reversed(self._frames):
             if misses > 1:
                 break
-            if _presence(new, frame)[0] >= 0.5 and all(_closer(new, old, frame) for old in earlier):
+            if _presence(new, frame)[0] >= 0.5 and all(_closer(new, old, frame) for old in overlapping):
                 new.t0_ns, misses = at_ns, 0
             else:
                 misses += 1
-        for old in earlier:  # replaced: it ends where the new one begins, if not before, and cannot come back
+        for old in overlapping:  # replaced: it ends where the new one begins, and cannot come back
             old.gone_ns = new.t0_ns if old.gone_ns is None else min(old.gone_ns, new.t0_ns)
             old.doubt_ns, old.replaced = None, True
         self._standing.append(new)
-
-    # --- giving out --------------------------------------------------------------------------------------------------
 
     def _complete(self, t_ns: int) -> list[Read]:
         settings, done = self.settings, []
@@ -378,7 +360,9 @@ class Captions:
         """Everything that stands ends at `t_ns`."""
         for standing in self._standing:
             standing.gone_ns = t_ns if standing.gone_ns is None else standing.gone_ns
-        return self._complete(t_ns + to_ns(self.settings.linger_s + self.settings.history_s))
+        self._frames.clear()
+        self._known = self._waiting = None
+        return self._complete(t_ns + to_ns(self.settings.linger_s))
 
     def _give(self, together: Sequence[_Standing], t0_ns: int, t1_ns: int) -> list[Read]:
         if t1_ns - t0_ns < to_ns(self.settings.hold_s):
@@ -409,7 +393,7 @@ def _presence(standing: _Standing, edges: Edges, held: Edges | None = None) -> t
     if held is None:
         return whole, whole
     near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    wanted = wanted + ((np.abs(held[y0:y1, x0:x1]) >= standing.edge) & ~near).sum(axis=0)
+    wanted = wanted + ((held[y0:y1, x0:x1] != 0) & ~near).sum(axis=0)
     letter = min(x1 - x0, max(6, round(0.6 * (y1 - y0))))
     wanted, shown = (np.convolve(columns, np.ones(letter), "valid") for columns in (wanted, shown))
     full = wanted >= 0.05 * (y1 - y0) * letter
@@ -427,14 +411,14 @@ def _closer(new: _Standing, old: _Standing, edges: Edges) -> bool:
     return bool(np.abs(frame - news)[drawn].sum() < np.abs(frame - olds)[drawn].sum())
 
 
-def _stroke_cells(edges: Edges, strong: int) -> NDArray[np.bool_]:
+def _stroke_cells(edges: Edges) -> NDArray[np.bool_]:
     """bool[h, w] of cells: where rising and falling edges stand densely side by side, as both sides of strokes do."""
     import cv2
 
     height, width = edges.shape
     size = (max(1, width // CELL), max(1, height // CELL))
     both = [
-        cv2.blur(cv2.resize((sign * edges >= strong).astype(np.float32), size, interpolation=cv2.INTER_AREA), (5, 3))
+        cv2.blur(cv2.resize((sign * edges > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA), (5, 3))
         for sign in (1, -1)
     ]
     return np.asarray(np.minimum(both[0], both[1]) >= 0.03)
@@ -447,15 +431,14 @@ def _regions(cells: NDArray[np.bool_], ripe: NDArray[np.bool_], standing: Sequen
     """
     import cv2
 
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=8)
-    spans = [tuple(int(CELL * v) for v in (x, y, x + w, y + h)) for x, y, w, h, _ in stats[1:]]
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=8)
+    clusters = [tuple(int(value) for value in row) for row in stats[1:]]  # x, y, width, height, area in cells
+    spans: list[Box] = [(CELL * x, CELL * y, CELL * (x + w), CELL * (y + h)) for x, y, w, h, _ in clusters]
     found: list[tuple[float, Box]] = []
-    for label, (x0, y0, x1, y1) in enumerate(spans, 1):
-        box, area = (x0, y0, x1, y1), int(stats[label, cv2.CC_STAT_AREA])
-        word = x1 - x0 >= 4 * CELL and area >= 8
-        whole = _with_row(box, [*standing, *((a, b, c, d) for a, b, c, d in spans)] if word else standing)
+    for label, (box, (_, _, wide, high, area)) in enumerate(zip(spans, clusters, strict=True), 1):
+        word = wide >= 4 and area >= 8
+        whole = _with_row(box, [*standing, *spans] if word else standing)
         if (word or whole != box) and np.count_nonzero(ripe[labels == label]) >= 0.5 * area:
-            wide, high = (x1 - x0) // CELL, (y1 - y0) // CELL
             found.append((area / (wide * high) * min(wide / high, 8.0), whole))
     return [box for _, box in sorted(found, key=lambda item: (-item[0], item[1]))]
 
@@ -473,24 +456,23 @@ def _with_row(box: Box, lines: Sequence[Box]) -> Box:
         level = min(box[3], line[3]) - max(box[1], line[1]) > 0.5 * min(tall, high)
         gap = max(box[0] - line[2], line[0] - box[2])
         if level and high < 2 * tall and gap < min(1.5 * tall, 12 * CELL):
-            box = min(box[0], line[0]), min(box[1], line[1]), max(box[2], line[2]), max(box[3], line[3])
+            box = _union(box, line)
     return box
 
 
+def _union(a: Box, b: Box) -> Box:
+    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+
+
 def _joined(boxes: Iterable[Box]) -> list[Box]:
-    """Boxes that touch become one; the order of the first is kept."""
+    """Boxes that overlap become one."""
     joined: list[Box] = []
     for box in boxes:
-        while (touching := next((other for other in joined if _touch(box, other)), None)) is not None:
+        while (touching := next((other for other in joined if _overlap(box, other) > 0), None)) is not None:
             joined.remove(touching)
-            box = (min(box[0], touching[0]), min(box[1], touching[1]),
-                   max(box[2], touching[2]), max(box[3], touching[3]))  # fmt: skip
+            box = _union(box, touching)
         joined.append(box)
     return joined
-
-
-def _touch(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _clipped(box: Sequence[float], width: int, height: int) -> Box:
@@ -514,8 +496,7 @@ def _rows(lines: Sequence[Line]) -> list[Line]:
             tall = min(a[3] - a[1], b[3] - b[1])
             level = min(a[3], b[3]) - max(a[1], b[1]) > 0.6 * max(a[3] - a[1], b[3] - b[1])
             if level and -0.5 * tall < b[0] - a[2] < 1.5 * tall:
-                box = (a[0], min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]))
-                rows[i] = Line(f"{row.text} {line.text}", min(row.score, line.score), box)
+                rows[i] = Line(f"{row.text} {line.text}", min(row.score, line.score), _union(a, b))
                 break
         else:
             rows.append(line)
@@ -539,21 +520,9 @@ def _plain(text: str) -> str:
 
 
 def _same_text(a: str, b: str) -> bool:
-    """Two readings of one text: the same digits, and at most a fifth of the characters differ."""
-    if re.findall(r"\d", a) != re.findall(r"\d", b):
-        return False
-    a, b = _plain(a), _plain(b)
-    return _edit_distance(a, b) <= 0.2 * max(len(a), len(b))
-
-
-def _edit_distance(a: str, b: str) -> int:
-    """Levenshtein's distance."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        last, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
-    return row[-1]
+    """Two readings of one text: the same digits, and four fifths of the letters."""
+    alike = SequenceMatcher(None, _plain(a), _plain(b), autojunk=False).ratio() >= 0.8
+    return alike and re.findall(r"\d", a) == re.findall(r"\d", b)
 
 
 def _letters(standing: Iterable[_Standing]) -> int:

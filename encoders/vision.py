@@ -10,6 +10,7 @@ is then settled by geometry: `agreement` counts local features that one affine m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +47,7 @@ PYRAMID: tuple[tuple[slice, int, int, float], ...] = (
 DIM = sum((part.stop - part.start) * rows * columns for part, rows, columns, _ in PYRAMID)
 WINDOWS: tuple[Rect, ...] = (
     (0.0, 0.0, 1.0, 1.0),
-    (0.28, 0.0, 0.44, 1.0),  # upright and square videos stand between bars
-    (0.2, 0.0, 0.6, 1.0),
-    (0.12, 0.0, 0.76, 1.0),
+    *((0.5 - wide / 2, 0.0, wide, 1.0) for wide in (0.32, 0.42, 0.56, 0.75)),  # 9:16, 3:4, 1:1, 4:3 between bars
     *((x, y, 0.7, 0.7) for x in (0.0, 0.15, 0.3) for y in (0.0, 0.3)),
 )
 """The windows whose descriptions are a picture's tokens; the first is the picture."""
@@ -117,7 +116,8 @@ def _cells(picture: Picture) -> Cells:
     red, green, blue = cv2.split(small)
     total = red + green + blue + 30.0  # the constant keeps the noise of dark pixels from being colour
     light = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    tone = np.clip((light - light.mean()) / (light.std() + 8.0), -1.2, 1.2)
+    lit = light[light > 16.0] if light.max() > 32.0 else light  # black bars are no part of the light
+    tone = np.clip((light - lit.mean()) / (lit.std() + 8.0), -1.2, 1.2)
     saturation, hue = cv2.cartToPolar((red - green) / total, (0.5 * (red + green) - blue) / total)
     coloured = np.clip((saturation - 0.04) / 0.10, 0.0, 1.0)
     vivid = np.clip((saturation - 0.15) / 0.20, 0.0, 1.0)
@@ -187,7 +187,9 @@ def _features(picture: Picture) -> tuple[NDArray[np.float32], NDArray[np.float32
     scale = min(1.0, 480.0 / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     grey = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-    sift = cv2.SIFT_create(nfeatures=FEATURES, contrastThreshold=0.02)
+    sift: Any = cv2.SIFT_create(  # type: ignore[attr-defined]
+        nfeatures=FEATURES, contrastThreshold=0.02
+    )
     points, descriptors = sift.detectAndCompute(grey, None)
     if descriptors is None:
         return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32)

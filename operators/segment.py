@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from .change import LAG
+if TYPE_CHECKING:
+    import torch
+
 
 NS = 1_000_000_000
 
@@ -27,8 +29,9 @@ class BoundarySettings:
 
     change: float = 0.5
     """Score of `SceneChange` from which a change closes the event."""
-    change_lag: int = LAG
-    """Pushes by which the score comes late: the cut is set where the change was, not where it was told."""
+    change_lag: int = 0
+    """Pushes by which the score comes late (`change.LAG` when it is pushed as `SceneChange` tells it): the cut is set
+    where the change was, not where it was told. Perception puts each change back in its place, so none is late."""
     min_event_ns: int = 2 * NS
     """A change earlier than this after the last cut closes nothing."""
     max_event_ns: int = 300 * NS
@@ -225,6 +228,8 @@ def clip_boundaries(
     """
     if features.ndim != 2:
         raise ValueError(f"features are [T, D], not {list(features.shape)}")
+    import torch
+
     rows = torch.nn.functional.normalize(features.float(), dim=1)
     alike = (rows[1:] * rows[:-1]).sum(dim=1).tolist()
     if not len(features):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..records import Picture, Vector
+
+if TYPE_CHECKING:
+    import torch
 
 _BLOCK = 128
 _WINDOW = 7
@@ -24,6 +26,8 @@ def keyframes(features: torch.Tensor, threshold: float = 0.9) -> torch.Tensor:
     """
     if features.ndim != 2:
         raise ValueError(f"features are [T, D], not {list(features.shape)}")
+    import torch  # here, not above: watching separates with `Separator`, and torch takes seconds to load
+
     rows = torch.nn.functional.normalize(features.float(), dim=1, eps=1e-12)
     kept: list[int] = []
     for start in range(0, len(rows), _BLOCK):

@@ -19,7 +19,7 @@ from .reason import Reasoner, Support
 from .sight import Sight, conclude_picture
 
 SOFT_FLOOR, SOFT_FULL = 0.45, 0.80
-"""Cosines of all-MiniLM-L6-v2 between single words: unrelated ones stay under the floor, synonyms reach the full mark."""
+"""Cosines of all-MiniLM-L6-v2 between single words: unrelated ones stay under the first, synonyms reach the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,17 @@ def word_likeness(text: TextEncoder) -> Callable[[Sequence[str], Sequence[str]],
     return between
 
 
-def ask(question: str, snapshot: Snapshot, faculties: Faculties, reasoner: Reasoner, settings: ReasonSettings, *,
-        image: Picture | None = None, stream: str | None = None, root: Path | None = None) -> Answer:
+def ask(
+    question: str,
+    snapshot: Snapshot,
+    faculties: Faculties,
+    reasoner: Reasoner,
+    settings: ReasonSettings,
+    *,
+    image: Picture | None = None,
+    stream: str | None = None,
+    root: Path | None = None,
+) -> Answer:
     """Answer a question from a snapshot.
 
     `image`: uint8[H, W, 3], a picture that the question is about. `stream`: look only there. `root`: the memory's
@@ -59,17 +68,28 @@ def ask(question: str, snapshot: Snapshot, faculties: Faculties, reasoner: Reaso
     started = time.perf_counter()
     parsed = read(question)
     grounder = Grounder(word_likeness(faculties.text), faculties.ear)
-    finder = Finder(snapshot, lambda texts: faculties.text.encode(texts).vectors, faculties.text.spec.space.name,
-                    grounder, settings, stream, root)
+    finder = Finder(
+        snapshot,
+        lambda texts: faculties.text.encode(texts).vectors,
+        faculties.text.spec.space.name,
+        grounder,
+        settings,
+        stream,
+        root,
+    )
     if image is not None:
-        conclusion = conclude_picture(parsed, image, faculties.sight(), finder)
+        conclusion = conclude_picture(image, faculties.sight(), finder)
     else:
         conclusion = reasoner.conclude(parsed, finder)
     reasoned = time.perf_counter()
     evidence = () if conclusion.abstained else tuple(_evidence(s, snapshot, root) for s in conclusion.support)
     finished = time.perf_counter()
-    timings = {"recall": finder.recall_s * 1e3, "reason": (reasoned - started - finder.recall_s) * 1e3,
-               "evidence": (finished - reasoned) * 1e3, "total": (finished - started) * 1e3}
+    timings = {
+        "recall": finder.recall_s * 1e3,
+        "reason": (reasoned - started - finder.recall_s) * 1e3,
+        "evidence": (finished - reasoned) * 1e3,
+        "total": (finished - started) * 1e3,
+    }
     return Answer(conclusion.text, conclusion.abstained, round(conclusion.confidence, 3), evidence, timings)
 
 
@@ -78,15 +98,24 @@ def _evidence(support: Support, snapshot: Snapshot, root: Path | None) -> Eviden
     percept = support.percept
     thumbnail = percept.thumbnail
     if thumbnail is None:
-        near = snapshot.percepts(lanes=("vision",), stream=support.stream, t0_ns=support.t0_ns - _AROUND_NS,
-                                 t1_ns=support.t1_ns + _AROUND_NS)
+        near = snapshot.percepts(
+            lanes=("vision",), stream=support.stream, t0_ns=support.t0_ns - _AROUND_NS, t1_ns=support.t1_ns + _AROUND_NS
+        )
         near = [p for p in near if p.thumbnail]
         if near:
             thumbnail = min(near, key=lambda p: abs(p.t0_ns - support.t0_ns)).thumbnail
     path = str((root / thumbnail).resolve()) if root is not None and thumbnail else thumbnail
-    return Evidence(support.stream, support.t0_ns, support.t1_ns, percept.lane, support.text, round(support.score, 3),
-                    path, percept.place, percept.id)
+    return Evidence(
+        support.stream,
+        support.t0_ns,
+        support.t1_ns,
+        percept.lane,
+        support.text,
+        round(support.score, 3),
+        path,
+        percept.place,
+        percept.id,
+    )
 
 
 _AROUND_NS = 30 * 1_000_000_000
-

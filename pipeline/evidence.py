@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..memory.recall import Query, recall
+from ..operators.retrieve import cross_modal_windows
 from ..records import NS_PER_S, Lane, Percept, Vector
 from .ground import Claim, Grounder, Likeness, Passage, claim_of
 from .question import Phrase
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 JOIN_NS = 3 * NS_PER_S // 2
 """Speech percepts with a shorter pause between them are read as one text."""
+
+
+REACH_NS = 4 * NS_PER_S
+"""Time that one more neighbour may take: how far around a hit its neighbours are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +73,24 @@ class Found:
 
     @property
     def text(self) -> str:
-        return " ".join((p.text or "") for p in self.percepts) if len(self.percepts) > 1 else self.percepts[0].text or ""
+        return (
+            " ".join((p.text or "") for p in self.percepts) if len(self.percepts) > 1 else self.percepts[0].text or ""
+        )
 
 
 class Finder:
     """Finds phrases in one snapshot, for one question."""
 
-    def __init__(self, snapshot: Snapshot, embed: Callable[[Sequence[str]], np.ndarray], space: str,
-                 grounder: Grounder, settings: ReasonSettings, stream: str | None = None,
-                 root: Path | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        embed: Callable[[Sequence[str]], np.ndarray],
+        space: str,
+        grounder: Grounder,
+        settings: ReasonSettings,
+        stream: str | None = None,
+        root: Path | None = None,
+    ) -> None:
         self.snapshot = snapshot
         self.stream = stream
         self.root = root
@@ -95,8 +109,14 @@ class Finder:
             return []
         started = time.perf_counter()
         vector: Vector = self._embed([claim.text])[0]
-        query = Query(words=claim.text, vectors={self._space: vector}, lanes=tuple(lanes), stream=self.stream,
-                      span_ns=span_ns, limit=self.settings.recall_limit)
+        query = Query(
+            words=claim.text,
+            vectors={self._space: vector},
+            lanes=tuple(lanes),
+            stream=self.stream,
+            span_ns=span_ns,
+            limit=self.settings.recall_limit,
+        )
         hits = [hit for hit in recall(self.snapshot, query) if hit.percept.text]
         self.recall_s += time.perf_counter() - started
         if not hits:
@@ -132,18 +152,21 @@ class Finder:
         """Each hit alone and, in speech, with its neighbours across short pauses (a cue is not a sentence)."""
         passages = {(p.id,): (p,) for p in percepts}
         most = self.settings.max_joined
-        wide = sum(len(c.terms) for c in claim.chunks) > 1 or bool(claim.quotes)
-        for percept in percepts:
-            if percept.lane != "speech" or not wide:
-                continue
-            around = self.between(("speech",), percept.stream, percept.t0_ns - most * 4 * NS_PER_S,
-                                  percept.t1_ns + most * 4 * NS_PER_S)
-            run = run_around(around, percept.id)
-            for size in range(2, most + 1):
-                for start in range(len(run) - size + 1):
-                    window = tuple(run[start : start + size])
-                    if any(p.id == percept.id for p in window):
-                        passages.setdefault(tuple(p.id for p in window), window)
+        spoken = [p for p in percepts if p.lane == "speech"]
+        if sum(len(c.terms) for c in claim.chunks) < 2 and not claim.quotes:
+            spoken = []
+        for stream in sorted({p.stream for p in spoken}):
+            hits = [p for p in spoken if p.stream == stream]
+            # Hits stand close together: their surroundings are read once a window, not once a hit.
+            windows = cross_modal_windows([(p.t0_ns, p.t1_ns) for p in hits], radius_ns=most * REACH_NS)
+            around = [p for t0, t1 in windows for p in self.between(("speech",), stream, t0, t1)]
+            for hit in hits:
+                run = run_around(around, hit.id)
+                for size in range(2, most + 1):
+                    for start in range(len(run) - size + 1):
+                        window = tuple(run[start : start + size])
+                        if any(p.id == hit.id for p in window):
+                            passages.setdefault(tuple(p.id for p in window), window)
         return [Passage.of(window) for window in passages.values()]
 
 

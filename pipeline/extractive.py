@@ -15,7 +15,9 @@ from .words import STOP, split
 
 UTTERANCE_NS = 15 * NS_PER_S
 """An answer from speech quotes the whole utterance up to this length."""
-_ASKS_NUMBER = re.compile(r"\b(?:how (?:many|much|far|long|old|tall|high)|(?:at )?what time|which number|what number)\b", re.I)
+_ASKS_NUMBER = re.compile(
+    r"\b(?:how (?:many|much|far|long|old|tall|high)|(?:at )?what time|which number|what number)\b", re.I
+)
 _SAID = {"speech": "said", "caption": "shown", "vision": "seen", "sound": "heard", "state": "felt"}
 
 
@@ -89,13 +91,21 @@ class Extractive:
             if beside:
                 text = " ".join(_flat(p) for p in beside)
                 first, last = beside[0], beside[-1]
-                return Conclusion(f"{_quoted(text)} ({_SAID[first.lane]} at {span(first.t0_ns, last.t1_ns)}).", False,
-                                  anchor.score, (*_each(_longest_first(beside, anchor), anchor.score),
-                                                 *_support([anchor])))
+                return Conclusion(
+                    f"{_quoted(text)} ({_SAID[first.lane]} at {span(first.t0_ns, last.t1_ns)}).",
+                    False,
+                    anchor.score,
+                    (*_each(_longest_first(beside, anchor), anchor.score), *_support([anchor])),
+                )
         if question.target and question.target[0] in ("vision", "sound"):
             anchor = anchors[0]
-            return Conclusion(f"That is at {span(anchor.t0_ns, anchor.t1_ns)}; this memory has no words for what is "
-                              f"{_SAID[question.target[0]]} there.", False, 0.3 * anchor.score, _support([anchor]))
+            return Conclusion(
+                f"That is at {span(anchor.t0_ns, anchor.t1_ns)}; this memory has no words for what is "
+                f"{_SAID[question.target[0]]} there.",
+                False,
+                0.3 * anchor.score,
+                _support([anchor]),
+            )
         return abstain(f"nothing is {_SAID[lanes[0]]} at {span(anchors[0].t0_ns, anchors[0].t1_ns)}")
 
     def _relative(self, question: Question, finder: Finder) -> Conclusion:
@@ -110,17 +120,25 @@ class Extractive:
         own = {p.id for p in anchor.percepts}
         words = {_flat(p).lower() for p in anchor.percepts}
         slack = NS_PER_S // 2
-        line = [p for p in finder.between(lanes, anchor.stream, *side)
-                if p.id not in own and _flat(p).lower() not in words
-                and (p.t0_ns >= anchor.t1_ns - slack if after else p.t1_ns <= anchor.t0_ns + slack)]
+        line = [
+            p
+            for p in finder.between(lanes, anchor.stream, *side)
+            if p.id not in own
+            and _flat(p).lower() not in words
+            and (p.t0_ns >= anchor.t1_ns - slack if after else p.t1_ns <= anchor.t0_ns + slack)
+        ]
         if not line:
             return abstain(f"nothing is {_SAID[lanes[0]]} {question.route} {span(anchor.t0_ns, anchor.t1_ns)}")
         nearest = line[0] if after else line[-1]
         run = run_around(line, nearest.id) if nearest.lane == "speech" else [nearest]
         text = " ".join(_flat(p) for p in run)
         score = anchor.score
-        return Conclusion(f"{_quoted(text)} ({_SAID[nearest.lane]} at {span(run[0].t0_ns, run[-1].t1_ns)}).", False, score,
-                          (*_each([nearest, *[p for p in run if p.id != nearest.id]], score), *_support([anchor])))
+        return Conclusion(
+            f"{_quoted(text)} ({_SAID[nearest.lane]} at {span(run[0].t0_ns, run[-1].t1_ns)}).",
+            False,
+            score,
+            (*_each([nearest, *[p for p in run if p.id != nearest.id]], score), *_support([anchor])),
+        )
 
     def _order(self, question: Question, finder: Finder) -> Conclusion:
         places: list[Found] = []
@@ -161,16 +179,22 @@ class Extractive:
         return Conclusion(f"{len(merged)} {noun}: at {times}.", False, found[0].score, _support(merged))
 
     def _count_lane(self, question: Question, counted: str, finder: Finder) -> Conclusion:
-        lane: Lane = {"sound": "sound", "noise": "sound", "sentence": "speech", "utterance": "speech",
-                      "remark": "speech"}.get(counted, "caption")  # type: ignore[assignment]
+        lane: Lane = {
+            "sound": "sound",
+            "noise": "sound",
+            "sentence": "speech",
+            "utterance": "speech",
+            "remark": "speech",
+        }.get(counted, "caption")  # type: ignore[assignment]
         percepts = finder.snapshot.percepts(lanes=(lane,), stream=finder.stream)
         if question.anchor is not None:
             anchors, reason = self._seek(question.anchor, question.anchor.lanes, finder)
             if not anchors:
                 return abstain(reason)
             window = anchors[0]
-            percepts = [p for p in percepts if p.stream == window.stream
-                        and p.t0_ns < window.t1_ns and window.t0_ns < p.t1_ns]
+            percepts = [
+                p for p in percepts if p.stream == window.stream and p.t0_ns < window.t1_ns and window.t0_ns < p.t1_ns
+            ]
         if lane == "caption":
             many_lined = [p for p in percepts if "\n" in (p.text or "")]
             if counted == "slide" and many_lined:
@@ -181,8 +205,14 @@ class Extractive:
         noun = counted if len(percepts) == 1 else counted + "s"
         if not percepts:
             return abstain(f"there are no {counted}s in this memory")
-        return Conclusion(f"{len(percepts)} {noun}: " + "; ".join(
-            f"{_flat(p) or span(p.t0_ns, p.t1_ns)}" for p in percepts[:12]) + ".", False, 0.7, _each(percepts, 0.7))
+        return Conclusion(
+            f"{len(percepts)} {noun}: "
+            + "; ".join(f"{_flat(p) or span(p.t0_ns, p.t1_ns)}" for p in percepts[:12])
+            + ".",
+            False,
+            0.7,
+            _each(percepts, 0.7),
+        )
 
     def _end(self, question: Question, finder: Finder) -> Conclusion:
         lanes = _search_lanes(question.target)
@@ -193,8 +223,12 @@ class Extractive:
         run = run_around([p for p in percepts if p.stream == chosen.stream and p.lane == chosen.lane], chosen.id)
         run = run if chosen.lane == "speech" else [chosen]
         text = " ".join(_flat(p) for p in run)
-        return Conclusion(f"{_quoted(text)} ({_SAID[chosen.lane]} at {span(run[0].t0_ns, run[-1].t1_ns)}).", False, 0.8,
-                          _each([chosen, *[p for p in run if p.id != chosen.id]], 0.8))
+        return Conclusion(
+            f"{_quoted(text)} ({_SAID[chosen.lane]} at {span(run[0].t0_ns, run[-1].t1_ns)}).",
+            False,
+            0.8,
+            _each([chosen, *[p for p in run if p.id != chosen.id]], 0.8),
+        )
 
     def _at(self, question: Question, finder: Finder) -> Conclusion:
         assert question.span_ns is not None
@@ -215,7 +249,7 @@ class Extractive:
             return abstain("nothing with words has been remembered yet")
         support = []
         for event in events[:8]:
-            stands = [p for p in finder.between(WORDS, event.stream, event.t0_ns, event.t1_ns)]
+            stands = finder.between(WORDS, event.stream, event.t0_ns, event.t1_ns)
             if stands:
                 support.append(Support(event.stream, event.t0_ns, event.t1_ns, stands[0], event.gist, 0.6))
         text = "; ".join(f"{span(e.t0_ns, e.t1_ns)} {e.gist}" for e in events[:8])
@@ -263,7 +297,7 @@ class Extractive:
         return replace(found, percepts=tuple(run)) if short else found
 
     def _number(self, question: Question, found: Found) -> str:
-        """"85: " for a question that asks how many or at what time, where the evidence holds one such number."""
+        """ "85: " for a question that asks how many or at what time, where the evidence holds one such number."""
         if not (asks := _ASKS_NUMBER.search(question.text)):
             return ""
         clocks = "time" in asks.group().lower()
@@ -318,8 +352,12 @@ def _merged(found: Sequence[Found]) -> list[Found]:
     for item in sorted(found, key=lambda f: (f.stream, f.lane, f.t0_ns)):
         last = merged[-1] if merged else None
         same_words = last is not None and (item.lane == "speech" or _flat(item.percepts[0]) == _flat(last.percepts[-1]))
-        if last and (last.stream, last.lane) == (item.stream, item.lane) and same_words \
-                and item.t0_ns - last.t1_ns < JOIN_NS // 3:
+        if (
+            last
+            and (last.stream, last.lane) == (item.stream, item.lane)
+            and same_words
+            and item.t0_ns - last.t1_ns < JOIN_NS // 3
+        ):
             merged[-1] = replace(last, percepts=(*last.percepts, *item.percepts), score=max(last.score, item.score))
         else:
             merged.append(item)

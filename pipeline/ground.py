@@ -84,8 +84,15 @@ class Passage:
     def of(cls, percepts: Sequence[Percept]) -> Passage:
         text = "\n".join(p.text or "" for p in percepts)
         words = tuple(split(text))
-        return cls(tuple(percepts), text, words, frozenset(w.lower for w in words), frozenset(w.stem for w in words),
-                   readings(text), any(p.origin in RECOGNISED for p in percepts))
+        return cls(
+            tuple(percepts),
+            text,
+            words,
+            frozenset(w.lower for w in words),
+            frozenset(w.stem for w in words),
+            readings(text),
+            any(p.origin in RECOGNISED for p in percepts),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +104,10 @@ class Grounding:
 
 
 _ASKED = ("which", "what", "whose")
-_VISUAL = frozenset("in over on above behind at".split())
-_LANE_NOUN = frozenset("caption captions slide slides sign signs text title video scene clip".split())
+_VISUAL = frozenset(["in", "over", "on", "above", "behind", "at"])
+_LANE_NOUN = frozenset(
+    ["caption", "captions", "slide", "slides", "sign", "signs", "text", "title", "video", "scene", "clip"]
+)
 
 
 def claim_of(phrase: Phrase) -> Claim:
@@ -131,11 +140,13 @@ def claim_of(phrase: Phrase) -> Claim:
             open_terms.append(Term(word, "name"))
         elif not content[index]:
             close()
-            visual = lower in _VISUAL and lane_noun_before or (visual and lower in ("the", "a", "an", "this", "that"))
+            visual = (lower in _VISUAL and lane_noun_before) or (visual and lower in ("the", "a", "an", "this", "that"))
             asked = lower in _ASKED or (asked and lower in ("and", "or"))
         else:
             open_terms.append(Term(word, "contrast" if contrasts(lower) else "plain"))
-        lane_noun_before = lower in _LANE_NOUN or (lane_noun_before and lower in ("is", "shown", "the", "a", "over", "in"))
+        lane_noun_before = lower in _LANE_NOUN or (
+            lane_noun_before and lower in ("is", "shown", "the", "a", "over", "in")
+        )
         previous = word
     close()
     quote_numbers = tuple(n for q in phrase.quotes for n in find_numbers(q))
@@ -153,7 +164,7 @@ def _is_name(word: Word, index: int, content: bool) -> bool:
 
 
 class Grounder:
-    """Scores passages against claims; `similar` gives soft likeness of words (by embedding), `ear` likeness by sound."""
+    """Scores passages against claims; `similar` gives likeness of words by meaning (embedded), `ear` by sound."""
 
     def __init__(self, similar: Callable[[Sequence[str], Sequence[str]], Likeness], ear: Callable[[], Ear]) -> None:
         self._similar = similar
@@ -170,7 +181,9 @@ class Grounder:
         """How alike two words are to a reader of this passage: by sound where it was recognised, else by letters."""
         return self._heard if passage.recognised else self._printed
 
-    def ground(self, claim: Claim, passage: Passage, soft: Likeness, context: frozenset[str] = frozenset()) -> Grounding:
+    def ground(
+        self, claim: Claim, passage: Passage, soft: Likeness, context: frozenset[str] = frozenset()
+    ) -> Grounding:
         """The claim against one passage. `context`: stems that stand close by, for qualifiers of the scene."""
         missing: list[str] = []
         scores: list[tuple[float, float]] = []  # (score, weight)
@@ -197,15 +210,16 @@ class Grounder:
         return Grounding(score, tuple(missing))
 
     def _forgiven(self, claim: Claim, lacking: str, passage: Passage) -> bool:
-        """A caption says "PLATFORM 5 VIENNA" and no more: a plain word may lack where the asked type and a name stand."""
+        """A sign says "PLATFORM 5 VIENNA" and no more: a plain word may lack where the asked type and a name stand."""
         terms = [t for c in claim.chunks for t in c.terms]
         asked = any(t.word.stem in passage.stems for c in claim.chunks if c.optional for t in c.terms)
         anchored = any(t.kind in ("name", "number") and t.word.surface != lacking for t in terms)
         plain = all(t.kind == "plain" for t in terms if t.word.surface == lacking)
         return asked and anchored and plain and bool(terms)
 
-    def _support(self, chunk: Chunk, passage: Passage, soft: Likeness,
-                 context: frozenset[str]) -> tuple[float, list[str]]:
+    def _support(
+        self, chunk: Chunk, passage: Passage, soft: Likeness, context: frozenset[str]
+    ) -> tuple[float, list[str]]:
         """(score, what is missing) of one chunk: names, numbers and modifiers are needed, the head may be close."""
         scores: list[float] = []
         absent: list[str] = []
@@ -228,9 +242,9 @@ class Grounder:
             return 1.0
         if word.has_digit or len(word.surface) == 1:
             return 0.0
-        if not passage.recognised and len(word.surface) >= 5:  # a slip of the reader of captions
-            if max((self._printed(word, w) for w in passage.words), default=0.0) >= 0.8:
-                return 0.9
+        slip = 0.0 if passage.recognised or len(word.surface) < 5 else self._best(self._printed, word, passage)
+        if slip >= 0.8:  # of the reader of captions
+            return 0.9
         if passage.recognised:
             spoken = [w.lower for w in passage.words]  # "Dashwood" may stand there as "dash would"
             heard = self._cached("spoken", word.lower, passage.text, lambda: self._ear().find(word.lower, spoken)[0])
@@ -241,6 +255,10 @@ class Grounder:
         if excludes(word.lower, passage.lower):
             return 0.0
         return max((soft(word.lower, w.lower) for w in passage.words if w.lower not in STOP), default=0.0)
+
+    @staticmethod
+    def _best(likeness: Callable[[Word, Word], float], word: Word, passage: Passage) -> float:
+        return max((likeness(word, w) for w in passage.words), default=0.0)
 
     def _heard(self, a: Word, b: Word) -> float:
         """Equal stems, or words that sound alike."""
@@ -257,8 +275,9 @@ class Grounder:
             return 1.0
         if a.has_digit or b.has_digit or min(len(a.surface), len(b.surface)) < 4:
             return 0.0
-        ratio = self._cached("printed", a.lower, b.lower,
-                             lambda: SequenceMatcher(None, a.lower, b.lower, autojunk=False).ratio())
+        ratio = self._cached(
+            "printed", a.lower, b.lower, lambda: SequenceMatcher(None, a.lower, b.lower, autojunk=False).ratio()
+        )
         return ratio if ratio >= 0.8 else 0.0
 
     def _cached(self, way: str, a: str, b: str, likeness: Callable[[], float]) -> float:

@@ -19,7 +19,7 @@ from .evidence import ReasonSettings
 from .perceive import Perception
 from .picture import read_picture
 from .reason import Reasoner, make_reasoner
-from .senses import DEFAULT_LANES, boundaries, make_senses, senses_of
+from .senses import DEFAULT_LANES, make_senses, senses_of
 from .sight import LayoutSight
 from .sources import SourceSettings, open_source
 from .watch import Progress, Watched, stream_of, watch
@@ -50,14 +50,25 @@ class Mneme:
         self._memory_settings = load("memory", MemorySettings, settings)
         self._source_settings = load("watch", SourceSettings, settings)
         self._reason_settings = load("ask", ReasonSettings, settings)
-        if (self.path / "manifest.json").exists() or self.path.is_file() or (
-                self.path.is_dir() and any(self.path.iterdir())):
+        if (
+            (self.path / "manifest.json").exists()
+            or self.path.is_file()
+            or (self.path.is_dir() and any(self.path.iterdir()))
+        ):
             self._reader()
 
-    def watch(self, source: str | Path, subtitles: str | Path | Literal[False] | None = None, stream: str | None = None,
-              fps: float | None = None, *, lanes: Sequence[Lane] | None = None, replace: bool = False,
-              progress: Callable[[Progress], None] | None = None,
-              acknowledged: Callable[[Ack], None] | None = None) -> Watched:
+    def watch(
+        self,
+        source: str | Path,
+        subtitles: str | Path | Literal[False] | None = None,
+        stream: str | None = None,
+        fps: float | None = None,
+        *,
+        lanes: Sequence[Lane] | None = None,
+        replace: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+        acknowledged: Callable[[Ack], None] | None = None,
+    ) -> Watched:
         """Watch a file to its end and remember it.
 
         `subtitles`: an .srt or .vtt file; None: what stands beside or inside the file; False: none, words come from
@@ -66,12 +77,17 @@ class Mneme:
         of the same file goes on from its last closed event. Errors: `SourceError`, `LockedError`, `MnemeError`.
         """
         wanted = _lanes(lanes)
-        opened = open_source(source, stream=stream, fps=fps, subtitles=Path(subtitles) if subtitles else None,
-                             settings=self._source_settings)
+        opened = open_source(
+            source,
+            stream=stream,
+            fps=fps,
+            subtitles=Path(subtitles) if subtitles else None,
+            settings=self._source_settings,
+        )
         try:
             memory = self._writer()
             self._refuse_twin(memory, opened.info.digest, opened.info.stream, replace)
-            recorder = memory.recorder(stream_of(opened, self.profile.name), replace=replace, boundaries=boundaries())
+            recorder = memory.recorder(stream_of(opened, self.profile.name), replace=replace)
             interval_ns = round(NS_PER_S / (fps or self._source_settings.fps))
             senses = senses_of(opened.info, self.profile, wanted, interval_ns, words=subtitles is not False)
             return watch(opened, memory, recorder, senses, progress=progress, acknowledged=acknowledged)
@@ -87,17 +103,27 @@ class Mneme:
         with self._lock:
             if observation.stream not in self._observed:
                 memory = self._writer()
-                recorder = memory.recorder(Stream(observation.stream, "observed", "", profile=self.profile.name),
-                                           boundaries=boundaries())
-                senses = make_senses(observation.stream, self.profile, DEFAULT_LANES,
-                                     round(NS_PER_S / self._source_settings.fps), pictures=True, sound=True,
-                                     words=observation.text is not None)
+                recorder = memory.recorder(Stream(observation.stream, "observed", "", profile=self.profile.name))
+                senses = make_senses(
+                    observation.stream,
+                    self.profile,
+                    DEFAULT_LANES,
+                    round(NS_PER_S / self._source_settings.fps),
+                    pictures=True,
+                    sound=True,
+                    words=observation.text is not None,
+                )
                 self._observed[observation.stream] = (Perception(senses), recorder)
             perception, recorder = self._observed[observation.stream]
             return [ack for moment in perception.push(observation) for ack in recorder.observe(moment)]
 
-    def ask(self, question: str, image: str | Path | Picture | None = None, stream: str | None = None,
-            reasoner: str = "extractive") -> Answer:
+    def ask(
+        self,
+        question: str,
+        image: str | Path | Picture | None = None,
+        stream: str | None = None,
+        reasoner: str = "extractive",
+    ) -> Answer:
         """Answer a question, with the spans that the answer rests on.
 
         `image`: a picture (a path, or uint8[H, W, 3]) that the question is about. `stream`: look only in this one.
@@ -114,8 +140,16 @@ class Mneme:
                 self._reasoners[reasoner] = make_reasoner(reasoner, self._settings)
         profile = self.profile
         faculties = Faculties(profile.text, lambda: profile.ear, lambda: LayoutSight(profile.vision))
-        return ask(question, snapshot, faculties, self._reasoners[reasoner], self._reason_settings, image=picture,
-                   stream=stream, root=self.path)
+        return ask(
+            question,
+            snapshot,
+            faculties,
+            self._reasoners[reasoner],
+            self._reason_settings,
+            image=picture,
+            stream=stream,
+            root=self.path,
+        )
 
     def events(self, stream: str | None = None) -> list[Event]:
         """The closed events, in order of stream and time."""
@@ -142,8 +176,9 @@ class Mneme:
     def __enter__(self) -> Mneme:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property
@@ -169,7 +204,9 @@ class Mneme:
             if (self.path / "manifest.json").exists():
                 writer = Memory.open(self.path, "w", settings=self._memory_settings)
             else:
-                writer = Memory.create(self.path, self.profile.name, self.profile.spaces, settings=self._memory_settings)
+                writer = Memory.create(
+                    self.path, self.profile.name, self.profile.spaces, settings=self._memory_settings
+                )
             if self._memory is not None:
                 self._memory.close()
             self._memory, self._writing = writer, True
@@ -185,22 +222,28 @@ class Mneme:
     def _check_profile(self, memory: Memory) -> None:
         own = memory.manifest.profile
         if self._wanted not in (None, "auto", own):
-            raise SettingsError(f"{self.path} was made with profile {own!r}, not {self._wanted!r}",
-                                "leave the profile out, or watch into a new memory")
+            raise SettingsError(
+                f"{self.path} was made with profile {own!r}, not {self._wanted!r}",
+                "leave the profile out, or watch into a new memory",
+            )
 
     def _check_spaces(self, memory: Memory) -> None:
         own = {s.name: s for s in memory.manifest.spaces}
         for space in self.profile.spaces:
             if own.get(space.name) != space:
-                raise MemoryFormatError(f"{self.path} holds vectors of another {space.name!r} space",
-                                        "watch into a new memory, or move this one with mneme reencode")
+                raise MemoryFormatError(
+                    f"{self.path} holds vectors of another {space.name!r} space",
+                    "watch into a new memory, or move this one with mneme reencode",
+                )
 
     def _refuse_twin(self, memory: Memory, digest: str, stream: str, replacing: bool) -> None:
         """The same file under two names would be remembered twice."""
         for state in memory.snapshot().streams():
             if state.stream.digest == digest and state.stream.id != stream and digest and not replacing:
-                raise MnemeError(f"this file is in the memory already as stream {state.stream.id!r}",
-                                 f"ask that one, or watch it again with --stream {state.stream.id} --replace")
+                raise MnemeError(
+                    f"this file is in the memory already as stream {state.stream.id!r}",
+                    f"ask that one, or watch it again with --stream {state.stream.id} --replace",
+                )
 
 
 def _lanes(lanes: Sequence[str] | None) -> tuple[Lane, ...]:

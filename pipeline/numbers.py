@@ -9,17 +9,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_UNITS = {w: i for i, w in enumerate(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen".split())}
+_UNIT_WORDS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen"
+)
+_UNITS = {w: i for i, w in enumerate(_UNIT_WORDS.split())}
 _TENS = {w: 10 * i for i, w in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)}
 _SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
-_ORDINALS = {
-    "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10,
-    "eleventh": 11, "twelfth": 12, "thirteenth": 13, "fourteenth": 14, "fifteenth": 15, "sixteenth": 16,
-    "seventeenth": 17, "eighteenth": 18, "nineteenth": 19, "twentieth": 20, "thirtieth": 30,
-}  # "first" and "second" are left out: they count things less often than they order them
-_SPOKEN = {**_UNITS, **_TENS, **_ORDINALS, **{w: 0 for w in _SCALES}, "oh": 0}
+_ORDINAL_WORDS = (
+    "third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth "
+    "seventeenth eighteenth nineteenth twentieth"
+)
+_ORDINALS = {w: i for i, w in enumerate(_ORDINAL_WORDS.split(), start=3)} | {"thirtieth": 30}
+# "first" and "second" are left out: they count things less often than they order them
+_SPOKEN = {**_UNITS, **_TENS, **_ORDINALS, **dict.fromkeys(_SCALES, 0), "oh": 0}
 
 _WORD = re.compile(r"\d+(?::\d\d)+|\d+(?:[.,]\d+)*(?:st|nd|rd|th)?(?![A-Za-z\d])|\w+", re.ASCII)
 
@@ -63,10 +66,10 @@ def find_numbers(text: str) -> list[Number]:
         gap = text[run[-1][1] : match.start()] if run else ""
         if run and not re.fullmatch(r"[\s,\-–]*", gap):
             close()
-        if word in _SPOKEN or (run and word == "and" and run[-1][2] in _SCALES):
-            if word not in _SCALES or run:
-                run.append((match.start(), match.end(), word))
-                continue
+        spoken = word in _SPOKEN and (word not in _SCALES or bool(run))  # a scale alone follows digits: "82 million"
+        if spoken or (run and word == "and" and run[-1][2] in _SCALES):
+            run.append((match.start(), match.end(), word))
+            continue
         if word in _SCALES and found and re.fullmatch(r"\s*", text[found[-1].end : match.start()]):
             last = found.pop()  # "82 million"
             scaled = {_plain(float(r) * _SCALES[word]) for r in last.readings if ":" not in r}

@@ -1,4 +1,4 @@
-"""A reasoner behind any OpenAI-compatible endpoint: the evidence goes in as text and image parts, cited words come out."""
+"""A reasoner behind any OpenAI-compatible endpoint: evidence goes in as text and image parts, cited words come out."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _SYSTEM = (
     "You answer questions about a recording from a memory of it. You are given numbered pieces of evidence, each with "
-    "the time it stands for, and for some a picture. Answer in one or two sentences, from this evidence alone, and cite "
-    "what you used as [1], [2]. If the evidence does not hold the answer, reply with exactly: NOT FOUND"
+    "the time it stands for, and for some a picture. Answer in one or two sentences, from this evidence alone, and "
+    "cite what you used as [1], [2]. If the evidence does not hold the answer, reply with exactly: NOT FOUND"
 )
 
 
@@ -46,15 +46,18 @@ class OpenAIReasoner:
     def __init__(self, settings: OpenAISettings) -> None:
         """Errors: `SettingsError` without a base URL or a model, `MissingError` without the client library."""
         if not settings.base_url or not settings.model:
-            raise SettingsError("the openai reasoner needs a base URL and a model",
-                                "set MNEME_OPENAI_BASE_URL and MNEME_OPENAI_MODEL, or [openai] in mneme.toml")
+            raise SettingsError(
+                "the openai reasoner needs a base URL and a model",
+                "set MNEME_OPENAI_BASE_URL and MNEME_OPENAI_MODEL, or [openai] in mneme.toml",
+            )
         try:
             from openai import OpenAI
         except ImportError as error:
             raise MissingError("the openai client is not installed", "pip install openai") from error
         self._settings = settings
-        self._client = OpenAI(base_url=settings.base_url, api_key=settings.key or "none", timeout=settings.timeout_s,
-                              max_retries=1)
+        self._client = OpenAI(
+            base_url=settings.base_url, api_key=settings.key or "none", timeout=settings.timeout_s, max_retries=1
+        )
 
     def conclude(self, question: Question, finder: Finder) -> Conclusion:
         from openai import OpenAIError
@@ -65,12 +68,16 @@ class OpenAIReasoner:
         content = self._content(question, pieces, finder.root)
         try:
             reply = self._client.chat.completions.create(
-                model=self._settings.model, temperature=0.0,
-                messages=[{"role": "system", "content": _SYSTEM}, {"role": "user", "content": content}])  # type: ignore[misc,list-item]
+                model=self._settings.model,
+                temperature=0.0,
+                messages=[{"role": "system", "content": _SYSTEM}, {"role": "user", "content": content}],
+            )  # type: ignore[misc,list-item]
             text = (reply.choices[0].message.content or "").strip()
         except (OpenAIError, IndexError, AttributeError) as error:
-            raise MissingError(f"the reasoner at {self._settings.base_url} gave no answer: {error}",
-                               "check MNEME_OPENAI_BASE_URL, the model and the key, or use --reasoner extractive") from error
+            raise MissingError(
+                f"the reasoner at {self._settings.base_url} gave no answer: {error}",
+                "check MNEME_OPENAI_BASE_URL, the model and the key, or use --reasoner extractive",
+            ) from error
         if not text or text.upper().startswith("NOT FOUND"):
             return abstain("the reasoner did not find the answer in the evidence")
         cited = [int(n) - 1 for n in re.findall(r"\[(\d+)\]", text)]
@@ -82,8 +89,10 @@ class OpenAIReasoner:
         pieces = list(Extractive().conclude(question, finder).support)
         for phrase in (question.about, question.anchor, *question.choices):
             if phrase is not None and not phrase.empty:
-                pieces += [Support(f.stream, f.t0_ns, f.t1_ns, f.percepts[0], f.text, f.score)
-                           for f in finder.find(phrase, phrase.lanes or WORDS)]
+                pieces += [
+                    Support(f.stream, f.t0_ns, f.t1_ns, f.percepts[0], f.text, f.score)
+                    for f in finder.find(phrase, phrase.lanes or WORDS)
+                ]
         unique: dict[tuple[str, int, int, str], Support] = {}
         for piece in pieces:
             unique.setdefault((piece.stream, piece.t0_ns, piece.t1_ns, piece.percept.lane), piece)

@@ -61,10 +61,18 @@ class Vision:
         encoded = self._encoder.encode(list(observation.images.values()))
         spec = self._encoder.spec
         return [
-            Percept(self._stream, "vision", observation.t_ns, observation.t_ns + self._interval_ns, camera=camera,
-                    space=spec.space.name, vector=encoded.vectors[i],
-                    tokens=None if encoded.tokens is None else encoded.tokens[i], origin=spec.name,
-                    picture=small(picture))
+            Percept(
+                self._stream,
+                "vision",
+                observation.t_ns,
+                observation.t_ns + self._interval_ns,
+                camera=camera,
+                space=spec.space.name,
+                vector=encoded.vectors[i],
+                tokens=None if encoded.tokens is None else encoded.tokens[i],
+                origin=spec.name,
+                picture=small(picture),
+            )
             for i, (camera, picture) in enumerate(observation.images.items())
         ]
 
@@ -165,9 +173,19 @@ class Sound:
             return []
         vectors = self._encoder.encode(clips).vectors
         spec = self._encoder.spec
-        return [Percept(self._stream, "sound", h.t0_ns, h.t1_ns, space=spec.space.name, vector=vectors[i],
-                        origin=spec.name, confidence=h.confidence)
-                for i, h in enumerate(h for h in heard if h.samples is not None)]
+        return [
+            Percept(
+                self._stream,
+                "sound",
+                h.t0_ns,
+                h.t1_ns,
+                space=spec.space.name,
+                vector=vectors[i],
+                origin=spec.name,
+                confidence=h.confidence,
+            )
+            for i, h in enumerate(h for h in heard if h.samples is not None)
+        ]
 
 
 class Words:
@@ -192,9 +210,21 @@ class Words:
             self._ordinal = self._ordinal + 1 if key == self._last else 0
             self._last = key
             picture = item.picture if isinstance(item, Read) else None
-            made.append(Percept(self._stream, self._lane, item.t0_ns, item.t1_ns, self._ordinal,  # type: ignore[arg-type]
-                                space=self._text.spec.space.name, vector=vector, text=item.text, origin=self._origin,
-                                confidence=item.confidence, picture=None if picture is None else small(picture)))
+            made.append(
+                Percept(
+                    self._stream,
+                    self._lane,
+                    item.t0_ns,
+                    item.t1_ns,
+                    self._ordinal,  # type: ignore[arg-type]
+                    space=self._text.spec.space.name,
+                    vector=vector,
+                    text=item.text,
+                    origin=self._origin,
+                    confidence=item.confidence,
+                    picture=None if picture is None else small(picture),
+                )
+            )
         return made
 
 
@@ -249,8 +279,13 @@ class Perception:
 
     def push(self, observation: Observation) -> list[Moment]:
         """Take the next observation; the moments that are complete now."""
-        self._working.append((observation, self._eyes.submit(_look, self._senses, observation),
-                              self._ears.submit(_listen, self._senses, observation)))
+        self._working.append(
+            (
+                observation,
+                self._eyes.submit(_look, self._senses, observation),
+                self._ears.submit(_listen, self._senses, observation),
+            )
+        )
         return self._join(self._ahead - 1)
 
     def finish(self, end_ns: int | None = None) -> list[Moment]:
@@ -279,8 +314,9 @@ class Perception:
         self._energy += heard.energy
         self._samples += heard.samples
         self._end_ns = max(self._end_ns, observation.t_ns + samples_to_ns(heard.samples))
-        self._settled_ns = min((part.settled_ns for part in (seen, heard) if part.settled_ns is not None),
-                               default=observation.t_ns)
+        self._settled_ns = min(
+            (part.settled_ns for part in (seen, heard) if part.settled_ns is not None), default=observation.t_ns
+        )
         looked = seen.change is not None
         if not looked and observation.t_ns - self._moment_ns < MOMENT_NS:
             return
@@ -348,5 +384,3 @@ def small(picture: Picture, side: int = THUMBNAIL) -> Picture:
         return picture
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-

@@ -24,7 +24,9 @@ def read_picture(path: str | Path) -> Picture:
         with Image.open(path) as image:
             width, height = image.size
             if min(width, height) < 16 or width * height > MAX_PIXELS:
-                raise QuestionError(f"the picture {path} is {width}x{height}", "give one between 16 pixels and 100 Mpixel")
+                raise QuestionError(
+                    f"the picture {path} is {width}x{height}", "give one between 16 pixels and 100 Mpixel"
+                )
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), dtype=np.uint8)
     except FileNotFoundError as error:
         raise QuestionError(f"there is no picture {path}", mend) from error

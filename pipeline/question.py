@@ -23,51 +23,78 @@ WORDS: tuple[Lane, ...] = ("speech", "caption")
 
 _CUES: dict[Lane, str] = {
     "speech": r"sa(?:y|ys|id|ying)|sp(?:eak|eaks|oke|oken|eaking|eech)|speakers?|voices?|narrat\w+|presenter|"
-              r"mention\w*|talk(?:s|ed|ing)?|tell(?:s|ing)?|told|announce\w*|sentence|utter\w*|ask(?:s|ed|ing)?|"
-              r"quot\w+|(?:which|what|the) words|remark\w*|explain\w*|describe\w*|discuss\w*|dialogue|conversation|spoke|"
-              r"recit\w+|warn\w*|remind\w*",
+    r"mention\w*|talk(?:s|ed|ing)?|tell(?:s|ing)?|told|announce\w*|sentence|utter\w*|ask(?:s|ed|ing)?|"
+    r"quot\w+|(?:which|what|the) words|remark\w*|explain\w*|describe\w*|discuss\w*|dialogue|conversation|spoke|"
+    r"recit\w+|warn\w*|remind\w*",
     "caption": r"captions?|slides?|signs?|texts?|titles?|labels?|banners?|written|writing|reads?|printed|lettering|"
-               r"headlines?|bullets?|notice ?boards?|whiteboards?|blackboards?|posters?|overlays?|burn(?:t|ed)[- ]in|inscription\w*|notices?|placards?",
+    r"headlines?|bullets?|notice ?boards?|whiteboards?|blackboards?|posters?|overlays?|"
+    r"burn(?:t|ed)[- ]in|inscription\w*|notices?|placards?",
     "sound": r"sounds?|noises?|hear|heard|hears|audible|rings?|listen\w*|audio",
     "vision": r"shown|shows?|showing|appear\w*|see|seen|sees|visible|scenes?|pictures?|images?|on[- ]?screen|"
-              r"look(?:s|ed)? like|shot|footage|displayed|watch\w*",
+    r"look(?:s|ed)? like|shot|footage|displayed|watch\w*",
 }
 _CUE = {lane: re.compile(rf"\b(?:{pattern})\b", re.I) for lane, pattern in _CUES.items()}
 
 _QUOTED = re.compile(r"(?<!\w)['‘\"“«]([^'‘’\"“”«»]*(?:\w['’]\w[^'‘’\"“”«»]*)*)['’\"”»](?!\w)")
-_CAPITALS = re.compile(r"\b[A-Z][A-Z]+\b(?:[ \-/&:,.]+(?:[A-Z\d][A-Z\d]*|\d+(?::\d\d)+)\b)+|"
-                       r"\b\d+(?::\d\d)*(?:[ \-/&]+[A-Z][A-Z]+\b)+(?:[ \-/&:,.]+(?:[A-Z\d]+|\d+(?::\d\d)+)\b)*")
+_CAPITALS = re.compile(
+    r"\b[A-Z][A-Z]+\b(?:[ \-/&:,.]+(?:[A-Z\d][A-Z\d]*|\d+(?::\d\d)+)\b)+|"
+    r"\b\d+(?::\d\d)*(?:[ \-/&]+[A-Z][A-Z]+\b)+(?:[ \-/&:,.]+(?:[A-Z\d]+|\d+(?::\d\d)+)\b)*"
+)
 
-_HEARD_WORDS = re.compile(r"\b(?:hear|hears|heard)\b.*\b(?:about|of|that|how|someone|somebody|anyone|person|man|woman|"
-                          r"words?)\b", re.I)
+_HEARD_WORDS = re.compile(
+    r"\b(?:hear|hears|heard)\b.*\b(?:about|of|that|how|someone|somebody|anyone|person|man|woman|"
+    r"words?)\b",
+    re.I,
+)
 _NAME = re.compile(r"(?<=[a-z,:;] )[A-Z][a-z]+(?: [A-Z][a-z]+)*")
 """Capitalised words inside a sentence name something: "the slide Voice Commands" is not about speech."""
 
-_WHEN = re.compile(r"^(?:when\b|(?:at|in|around) (?:what|which) (?:time|point|moment|second|minute|part|place)s?\b"
-                   r"(?! (?:does|do|did|will|is|was) .*\b(?:open|close|leave|depart|arrive|board|start|begin|end)s?\b)"
-                   r"|where in the (?:video|film|recording|clip)\b|(?:find|show me) the (?:moment|part|place)s?\b)", re.I)
+_WHEN = re.compile(
+    r"^(?:when\b|(?:at|in|around) (?:what|which) (?:time|point|moment|second|minute|part|place)s?\b"
+    r"(?! (?:does|do|did|will|is|was) .*\b(?:open|close|leave|depart|arrive|board|start|begin|end)s?\b)"
+    r"|where in the (?:video|film|recording|clip)\b|(?:find|show me) the (?:moment|part|place)s?\b)",
+    re.I,
+)
 _COUNT = re.compile(r"\b(?:how many|how often|(?:what is )?the number of|count (?:the|all|every))\b", re.I)
 _COUNTED = re.compile(
     r"\b(?:how many|number of|count (?:the|all))\s+(?:of the |the |all |different |distinct |separate |unique |other |"
     r"burnt[- ]in |burned[- ]in |on[- ]screen |overlaid |written |printed |spoken )*"
     r"(times|captions?|slides?|signs?|texts?|titles?|labels?|overlays?|scenes?|shots?|events?|sounds?|noises?|"
-    r"sentences?|utterances?|remarks?|notices?|messages?)\b", re.I)
-_SUMMARY = re.compile(r"^(?:what (?:is|was) (?:the|this|that) (?:video|film|recording|clip|stream) about|summar\w+|"
-                      r"what happen(?:s|ed)(?: in (?:the|this) \w+)?|describe the \w+|give me a summary.*)\W*$", re.I)
+    r"sentences?|utterances?|remarks?|notices?|messages?)\b",
+    re.I,
+)
+_SUMMARY = re.compile(
+    r"^(?:what (?:is|was) (?:the|this|that) (?:video|film|recording|clip|stream) about|summar\w+|"
+    r"what happen(?:s|ed)(?: in (?:the|this) \w+)?|describe the \w+|give me a summary.*)\W*$",
+    re.I,
+)
 _RELATIVE = re.compile(
     r"\b(?P<after>after|follow(?:s|ed|ing)?|succeed(?:s|ed)|since)\b|"
-    r"\b(?P<before>before|preced(?:e|es|ed|ing)|prior to|leads? up to|leading up to)\b", re.I)
-_WHILE = re.compile(r"\b(?:while|whilst|during|at the (?:same )?(?:time|moment)(?: that| when| as| of)?|when|as)\b", re.I)
-_OVER = re.compile(r"\b(?:over|with|alongside|accompan(?:y|ies|ied|ying)|beside|behind|under|to|on|for)\s+(?:the |a |this |that )"
-                   r"(?=(?:slide|caption|sign|title|text|banner|label)\b)", re.I)
-_TURNED = re.compile(r"^(?:right |just |directly |immediately |shortly )?(before|after)\s+(.+?),\s*((?:what|which|who)\b.+)$", re.I)
-_UP = ((re.compile(r"\b(?:brings?|brought|bringing) up\b", re.I), "mention"),
-       (re.compile(r"\b(?:gets?|got|comes?|came) (?:to|round to)\b", re.I), "mention"),
-       (re.compile(r"\b(?:comes?|came|coming|pops?|crops?) (?:up|on)\b", re.I), "appears"))
+    r"\b(?P<before>before|preced(?:e|es|ed|ing)|prior to|leads? up to|leading up to)\b",
+    re.I,
+)
+_WHILE = re.compile(
+    r"\b(?:while|whilst|during|at the (?:same )?(?:time|moment)(?: that| when| as| of)?|when|as)\b", re.I
+)
+_OVER = re.compile(
+    r"\b(?:over|with|alongside|accompan(?:y|ies|ied|ying)|beside|behind|under|to|on|for)\s+(?:the |a |this |that )"
+    r"(?=(?:slide|caption|sign|title|text|banner|label)\b)",
+    re.I,
+)
+_TURNED = re.compile(
+    r"^(?:right |just |directly |immediately |shortly )?(before|after)\s+(.+?),\s*((?:what|which|who)\b.+)$", re.I
+)
+_UP = (
+    (re.compile(r"\b(?:brings?|brought|bringing) up\b", re.I), "mention"),
+    (re.compile(r"\b(?:gets?|got|comes?|came) (?:to|round to)\b", re.I), "mention"),
+    (re.compile(r"\b(?:comes?|came|coming|pops?|crops?) (?:up|on)\b", re.I), "appears"),
+)
 """Verbs with a particle, in the word that the frame knows."""
 _FIRST = re.compile(r"\b(?:first|earliest|opening)\b", re.I)
 _LAST = re.compile(r"\b(?:last|final|latest|closing)\b", re.I)
-_CLOCK = r"(?:(\d+):(\d\d)(?::(\d\d))?|(\d+(?:\.\d+)?) ?(seconds?|secs?|s|minutes?|mins?|min|m)\b|(?:minute|second) (\d+))"
+_CLOCK = (
+    r"(?:(\d+):(\d\d)(?::(\d\d))?|(\d+(?:\.\d+)?) ?(seconds?|secs?|s|minutes?|mins?|min|m)\b|(?:minute|second) (\d+))"
+)
 _BETWEEN = re.compile(rf"\b(?:between|from)\s+{_CLOCK}\s+(?:and|to|until|till|-)\s+{_CLOCK}", re.I)
 _AT = re.compile(rf"\b(?:at|around|about|near|@)\s+(?:the\s+)?(?:time\s+|minute\s+|second\s+)?{_CLOCK}", re.I)
 
@@ -118,7 +145,7 @@ def read(question: str) -> Question:
     """
     text = " ".join(question.split())
     if not any(c.isalnum() for c in text):
-        raise QuestionError("the question is empty", "ask with words, e.g. \"When is the library mentioned?\"")
+        raise QuestionError("the question is empty", 'ask with words, e.g. "When is the library mentioned?"')
     if len(text) > MAX_CHARS:
         raise QuestionError(f"the question has {len(text)} characters", f"ask with at most {MAX_CHARS}")
     for verb, plain in _UP:
@@ -167,8 +194,14 @@ def lanes_of(text: str) -> tuple[Lane, ...]:
 
 def _frame_is_caption(text: str) -> bool:
     """Whether the head of the question asks for a caption ("which slide ...", "according to the sign")."""
-    return bool(re.search(rf"\b(?:which|what|that|the|a|according to the|on the|in the)\s+(?:\w+\s+)?"
-                          rf"(?:{_CUES['caption']})\b", text, re.I)) and not re.match(r"what (?:is|was) said", text, re.I)
+    return bool(
+        re.search(
+            rf"\b(?:which|what|that|the|a|according to the|on the|in the)\s+(?:\w+\s+)?"
+            rf"(?:{_CUES['caption']})\b",
+            text,
+            re.I,
+        )
+    ) and not re.match(r"what (?:is|was) said", text, re.I)
 
 
 def _summary(text: str) -> Question | None:
@@ -176,19 +209,38 @@ def _summary(text: str) -> Question | None:
 
 
 def _order(text: str) -> Question | None:
-    """"Which comes first: A or B?", "Is A before or after B?", "Is A said before B?"."""
-    both = re.match(r"^(?:is|are|was|were|does|do|did|has|have)\s+(.+?)\s+"
-                    r"(?:before or after|after or before|earlier or later than|later or earlier than)\s+(.+)$",
-                    text.rstrip(" ?."), re.I)
+    """ "Which comes first: A or B?", "Is A before or after B?", "Is A said before B?"."""
+    both = re.match(
+        r"^(?:is|are|was|were|does|do|did|has|have)\s+(.+?)\s+"
+        r"(?:before or after|after or before|earlier or later than|later or earlier than)\s+(.+)$",
+        text.rstrip(" ?."),
+        re.I,
+    )
     if both:
-        return Question(text, "order", lanes_of(text), Phrase(""), counted="relation",
-                        choices=_choices(both.group(1), both.group(2), "", lanes_of(text)))
-    yes_no = re.match(r"^(?:is|are|was|were|does|do|did)\s+(.+?)\s+(?:come |comes |happen |appear |shown |said |mentioned "
-                      r"|heard |)(before|after|earlier than|later than)\s+(.+)$", text.rstrip(" ?."), re.I)
+        return Question(
+            text,
+            "order",
+            lanes_of(text),
+            Phrase(""),
+            counted="relation",
+            choices=_choices(both.group(1), both.group(2), "", lanes_of(text)),
+        )
+    yes_no = re.match(
+        r"^(?:is|are|was|were|does|do|did)\s+(.+?)\s+(?:come |comes |happen |appear |shown |said |mentioned "
+        r"|heard |)(before|after|earlier than|later than)\s+(.+)$",
+        text.rstrip(" ?."),
+        re.I,
+    )
     if yes_no:
         relation = "before" if yes_no.group(2).lower() in ("before", "earlier than") else "after"
-        return Question(text, "order", lanes_of(text), Phrase(""), counted=f"yes-no {relation}",
-                        choices=_choices(yes_no.group(1), yes_no.group(3), "", lanes_of(text)))
+        return Question(
+            text,
+            "order",
+            lanes_of(text),
+            Phrase(""),
+            counted=f"yes-no {relation}",
+            choices=_choices(yes_no.group(1), yes_no.group(3), "", lanes_of(text)),
+        )
     masked = _QUOTED.sub(lambda m: "\x00" * len(m.group()), text)
     ask = re.search(r"\b(first|earlier|earliest|sooner|last|later|latest|second)\b", masked, re.I)
     cut = masked.lower().rfind(" or ")
@@ -197,21 +249,36 @@ def _order(text: str) -> Question | None:
         cut, joiner = masked.lower().rfind(" and "), 5
     if not ask or cut < 0 or not re.match(r"(?:which|what|who|in which|of )", text, re.I):
         return None
-    start = max(masked.rfind(":", 0, cut), masked.rfind(",", 0, cut), masked.rfind(" - ", 0, cut),
-                masked.rfind("–", 0, cut), masked.rfind("—", 0, cut))
+    start = max(
+        masked.rfind(":", 0, cut),
+        masked.rfind(",", 0, cut),
+        masked.rfind(" - ", 0, cut),
+        masked.rfind("–", 0, cut),
+        masked.rfind("—", 0, cut),
+    )
     if re.search(r":\d\d", masked[max(start, 0) : start + 3]):  # the colon of a clock time
         start = max(masked.rfind(", ", 0, cut), masked.rfind(": ", 0, cut))
     left_from = start + 1 if start >= 0 else ask.end()
     if start < 0 and (of := re.search(r"\bof\b(?: these)?(?: two)?[:,]?", masked[:cut], re.I)) is not None:
         left_from = of.end()
     left, right = text[left_from:cut], text[cut + joiner :]
-    right = re.sub(r"\b(?:comes?|is|was|appears?|happens?|gets?)\b[^?]*\b(?:first|earlier|last|later|sooner)\b", "", right,
-                   flags=re.I)
+    right = re.sub(
+        r"\b(?:comes?|is|was|appears?|happens?|gets?)\b[^?]*\b(?:first|earlier|last|later|sooner)\b",
+        "",
+        right,
+        flags=re.I,
+    )
     if not left.strip() or not right.strip(" ?."):
         return None
     first = ask.group(1).lower() in ("first", "earlier", "earliest", "sooner")
-    return Question(text, "order", lanes_of(text[:left_from]), Phrase(""), first=first,
-                    choices=_choices(left, right, text[:left_from]))
+    return Question(
+        text,
+        "order",
+        lanes_of(text[:left_from]),
+        Phrase(""),
+        first=first,
+        choices=_choices(left, right, text[:left_from]),
+    )
 
 
 def _choices(left: str, right: str, frame: str, default: tuple[Lane, ...] = ()) -> tuple[Phrase, Phrase]:
@@ -223,7 +290,7 @@ def _choices(left: str, right: str, frame: str, default: tuple[Lane, ...] = ()) 
 
 
 def _count(text: str) -> Question | None:
-    """"How many times ...", "how many slides ...": of things that a memory itself counts; else it asks for a number."""
+    """How many times, how many slides ...: things that a memory itself counts; of others it asks for a number."""
     if not _COUNT.search(text):
         return None
     noun = _COUNTED.search(text)
@@ -235,14 +302,18 @@ def _count(text: str) -> Question | None:
     if (cut := _WHILE.search(rest)) and cut.start() > 0 and not phrase(rest[cut.end() :]).empty:
         anchor = phrase(rest[cut.end() :])
         rest = rest[: cut.start()]
-    rest = re.sub(r"\bin (?:the|this) (?:whole |entire )?(?:video|film|clip|recording|talk|stream)\b", " ", rest, flags=re.I)
+    rest = re.sub(
+        r"\bin (?:the|this) (?:whole |entire )?(?:video|film|clip|recording|talk|stream)\b", " ", rest, flags=re.I
+    )
     rest = re.sub(r"\b(?:in total|total|altogether|overall|in all)\b", " ", rest, flags=re.I)
     return Question(text, "count", lanes_of(text), phrase(rest), anchor=anchor, counted=counted)
 
 
 def _beside(text: str) -> Question | None:
-    """"What is said while X is shown?" and "While X is shown, what is said?"."""
-    turned = re.match(r"^(?:while|whilst|during|when|as)\s+(.+?),?\s+((?:what|which|who|whose|how|where)\b.+)$", text, re.I)
+    """ "What is said while X is shown?" and "While X is shown, what is said?"."""
+    turned = re.match(
+        r"^(?:while|whilst|during|when|as)\s+(.+?),?\s+((?:what|which|who|whose|how|where)\b.+)$", text, re.I
+    )
     if turned and not phrase(turned.group(1)).empty:
         target = phrase(turned.group(2))
         return Question(text, "while", lanes_of(turned.group(2)), target, anchor=phrase(turned.group(1)))
@@ -263,11 +334,16 @@ def _beside(text: str) -> Question | None:
 
 
 def _relative(text: str) -> Question | None:
-    """"What is the first thing said after X?": a relation only if its own side names nothing of the world."""
+    """ "What is the first thing said after X?": a relation only if its own side names nothing of the world."""
     if (turned := _TURNED.match(text)) and not phrase(turned.group(2)).empty and phrase(turned.group(3)).empty:
         target = lanes_of(turned.group(3))
-        return Question(text, "after" if turned.group(1).lower() == "after" else "before", target,
-                        phrase(turned.group(3)), anchor=phrase(turned.group(2), target))
+        return Question(
+            text,
+            "after" if turned.group(1).lower() == "after" else "before",
+            target,
+            phrase(turned.group(3)),
+            anchor=phrase(turned.group(2), target),
+        )
     masked = _QUOTED.sub(lambda m: "\x00" * len(m.group()), text)
     match = _RELATIVE.search(masked)
     if match is None or not re.match(r"(?:what|which|who|how|name|tell)\b", text, re.I):
@@ -286,7 +362,7 @@ def _relative(text: str) -> Question | None:
 
 
 def _at(text: str) -> Question | None:
-    """"What is said at 1:30?", "between 0:30 and 1:00": the question names stream time, and nothing else."""
+    """ "What is said at 1:30?", "between 0:30 and 1:00": the question names stream time, and nothing else."""
     if match := _BETWEEN.search(text):
         parts = match.groups()
         span = _clock_ns(parts[:6]), _clock_ns(parts[6:])

@@ -10,14 +10,14 @@ from ..records import Lane
 from .perceive import Captions, Sense, Senses, Sound, Speech, Subtitles, Vision
 
 if TYPE_CHECKING:
-    from ..operators.segment import CausalBoundaries
     from .sources import SourceInfo
 
 DEFAULT_LANES: tuple[Lane, ...] = ("vision", "sound", "speech", "caption")
 
 
-def make_senses(stream: str, profile: Profile, lanes: Sequence[Lane], interval_ns: int, *, pictures: bool, sound: bool,
-                words: bool) -> Senses:
+def make_senses(
+    stream: str, profile: Profile, lanes: Sequence[Lane], interval_ns: int, *, pictures: bool, sound: bool, words: bool
+) -> Senses:
     """The senses of one stream.
 
     `pictures`, `sound`, `words`: what the stream has; where it has words (subtitles) they are what is spoken, and
@@ -51,12 +51,12 @@ def make_senses(stream: str, profile: Profile, lanes: Sequence[Lane], interval_n
 
 def senses_of(info: SourceInfo, profile: Profile, lanes: Sequence[Lane], interval_ns: int, *, words: bool) -> Senses:
     """The senses for a source; `words` false: its subtitles are not to be used."""
-    return make_senses(info.stream, profile, lanes, interval_ns, pictures=info.width is not None, sound=info.has_sound,
-                       words=words and info.has_subtitles)
-
-
-def boundaries() -> CausalBoundaries:
-    """The default boundary detector; perception gives each moment its own change, so none comes late."""
-    from ..operators.segment import BoundarySettings, CausalBoundaries
-
-    return CausalBoundaries(BoundarySettings(change_lag=0))
+    return make_senses(
+        info.stream,
+        profile,
+        lanes,
+        interval_ns,
+        pictures=info.width is not None,
+        sound=info.has_sound,
+        words=words and info.has_subtitles,
+    )

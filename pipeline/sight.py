@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from ..records import Percept, Picture
 from .extractive import clock, span
 from .picture import read_picture
-from .question import Question
 from .reason import Conclusion, Support, abstain
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ RECALLED = 200
 """Percepts that the vectors bring up for the closer look."""
 
 
-def conclude_picture(question: Question, picture: Picture, sight: Sight, finder: Finder) -> Conclusion:
+def conclude_picture(picture: Picture, sight: Sight, finder: Finder) -> Conclusion:
     """Where the picture's scene appears: runs of percepts within one event that score near the best."""
     started = time.perf_counter()
     found = {
@@ -75,8 +74,9 @@ def conclude_picture(question: Question, picture: Picture, sight: Sight, finder:
         return abstain(f"nothing that was seen looks like this picture (best {float(scores.max()):.2f})")
     runs = _runs(percepts, scores, max(sight.accept, 0.8 * float(scores.max())), finder)
     times = ", ".join(span(r.t0_ns, r.t1_ns) for r in runs)
-    support = tuple(Support(r.best.stream, r.t0_ns, r.t1_ns, r.best, f"seen at {clock(r.t0_ns)}", r.score)
-                    for r in runs)
+    support = tuple(
+        Support(r.best.stream, r.t0_ns, r.t1_ns, r.best, f"seen at {clock(r.t0_ns)}", r.score) for r in runs
+    )
     return Conclusion(f"This is seen at {times}.", False, runs[0].score, support)
 
 
@@ -88,8 +88,11 @@ def _runs(percepts: Sequence[Percept], scores: NDArray[np.float32], least: float
     """
     runs: list[_Run] = []
     for event in finder.snapshot.events(finder.stream):
-        good = [(p, float(s)) for p, s in zip(percepts, scores, strict=True)
-                if s >= least and p.stream == event.stream and event.t0_ns <= p.t0_ns < event.t1_ns]
+        good = [
+            (p, float(s))
+            for p, s in zip(percepts, scores, strict=True)
+            if s >= least and p.stream == event.stream and event.t0_ns <= p.t0_ns < event.t1_ns
+        ]
         if not good:
             continue
         kept = finder.snapshot.percepts(lanes=("vision",), stream=event.stream, t0_ns=event.t0_ns, t1_ns=event.t1_ns)

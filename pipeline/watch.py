@@ -43,8 +43,15 @@ class Watched:
     """What the memory takes on the disk now."""
 
 
-def watch(source: Source, memory: Memory, recorder: Recorder, senses: Senses, *,
-          progress: Callable[[Progress], None] | None = None, acknowledged: Callable[[Ack], None] | None = None) -> Watched:
+def watch(
+    source: Source,
+    memory: Memory,
+    recorder: Recorder,
+    senses: Senses,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    acknowledged: Callable[[Ack], None] | None = None,
+) -> Watched:
     """Watch a source to its end. The source is read from where the recorder wants to resume.
 
     Errors: `SourceError` from the source, `MnemeError` from the memory; what was acknowledged before stays.
@@ -77,8 +84,15 @@ def watch(source: Source, memory: Memory, recorder: Recorder, senses: Senses, *,
     seconds = time.perf_counter() - started
     state = recorder.state
     total = len(memory.snapshot().percepts(stream=source.info.stream))
-    return Watched(source.info.stream, end_ns / 1e9, frames, state.events, total,
-                   (end_ns - start_ns) / 1e9 / max(seconds, 1e-9), folder_bytes(memory))
+    return Watched(
+        source.info.stream,
+        end_ns / 1e9,
+        frames,
+        state.events,
+        total,
+        (end_ns - start_ns) / 1e9 / max(seconds, 1e-9),
+        folder_bytes(memory),
+    )
 
 
 def folder_bytes(memory: Memory) -> int:

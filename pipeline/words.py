@@ -10,37 +10,45 @@ from functools import lru_cache
 _TOKEN = re.compile(r"\d+(?::\d\d)+|\d+(?:[.,]\d+)+|\w+(?:['’](?!s\b)\w+)?", re.UNICODE)
 
 STOP = frozenset(
-    "a an the this that these those some any each every all both either neither no not and or but nor if than then so "
-    "as of in on at by for with from to into onto over under about above below up down out off through between among "
-    "against within without upon around is are was were be been being am do does did done doing have has had having "
-    "can could will would shall should may might must it its he she they them him her his hers their theirs we us our "
-    "you your i me my mine yours who whom whose which what when where why how there here also just only very too much "
-    "many more most such own same other another one ones s t ve re ll d m "
-    "according entire ever exactly actually please whether".split()
+    (
+        "a an the this that these those some any each every all both either neither no not and or but nor if than "
+        "then so as of in on at by for with from to into onto over under about above below up down out off through "
+        "between among against within without upon around is are was were be been being am do does did done doing "
+        "have has had having can could will would shall should may might must it its he she they them him her his "
+        "hers their theirs we us our you your i me my mine yours who whom whose which what when where why how there "
+        "here also just only very too much many more most such own same other another one ones s t ve re ll d m "
+        "according entire ever exactly actually please whether"
+    ).split()
 )
 
 FRAME = frozenset(
-    "say said saying says tell told telling tells talk talked talking talks speak spoke spoken speaking speaks mention "
-    "mentioned mentions mentioning announce announced ask asked asks asking state stated describe described explain "
-    "explained discuss discussed hear heard hearing hears listen audible show shown shows showing appear titled called "
-    "appears appeared appearing see seen sees visible display displayed displays read reads written writing printed "
-    "come comes came coming happen happens happened happening occur occurs occurred follow follows followed "
-    "following precede precedes preceded next previous last before after right directly immediately later during while "
-    "earlier thing things something anything voice speaker narrator narration presenter someone somebody anyone anybody "
-    "caption captions slide slides sign signs subtitle subtitles screen on-screen burnt burned overlay warn warned warns "
-    "advise advised invite invited recommend recommended remind reminded refer referred claim claimed suggest suggested "
-    "recite recited introduce introduced utter uttered remarked reported report narrate narrated voiced uttering "
-    "going repeat find locate list recall remember go goes went say accompany accompanies accompanied".split()
+    (
+        "say said saying says tell told telling tells talk talked talking talks speak spoke spoken speaking speaks "
+        "mention mentioned mentions mentioning announce announced ask asked asks asking state stated describe "
+        "described explain explained discuss discussed hear heard hearing hears listen audible show shown shows "
+        "showing appear titled called appears appeared appearing see seen sees visible display displayed displays "
+        "read reads written writing printed come comes came coming happen happens happened happening occur occurs "
+        "occurred follow follows followed following precede precedes preceded next previous last before after right "
+        "directly immediately later during while earlier thing things something anything voice speaker narrator "
+        "narration presenter someone somebody anyone anybody caption captions slide slides sign signs subtitle "
+        "subtitles screen on-screen burnt burned overlay warn warned warns advise advised invite invited recommend "
+        "recommended remind reminded refer referred claim claimed suggest suggested recite recited introduce "
+        "introduced utter uttered remarked reported report narrate narrated voiced uttering going repeat find locate "
+        "list recall remember go goes went accompany accompanies accompanied"
+    ).split()
 )
 """Words of the question's frame ("when does the speaker say ..."): never what it is about."""
 
 LIGHT = FRAME | frozenset(
-    "sound sounds write print take takes place get gets got give gives given gave giving name names named call first "
-    "person people man men woman women guy lady boy girl speech sentence phrase word words remark quote quotation quoted "
-    "statement line text texts title titles banner label picture image scene scenes clip video film movie footage "
-    "recording moment point time times part second seconds minute minutes start starts begin begins end ends different "
-    "separate distinct question frame shot view camera kind sort type use used using make makes made let topic subject "
-    "reply replied answer answered he she old new big small little large great good nice long short young whole".split()
+    (
+        "sound sounds write print take takes place get gets got give gives given gave giving name names named call "
+        "first person people man men woman women guy lady boy girl speech sentence phrase word words remark quote "
+        "quotation quoted statement line text texts title titles banner label picture image scene scenes clip video "
+        "film movie footage recording moment point time times part second seconds minute minutes start starts begin "
+        "begins end ends different separate distinct question frame shot view camera kind sort type use used using "
+        "make makes made let topic subject reply replied answer answered he she old new big small little large great "
+        "good nice long short young whole"
+    ).split()
 )
 """Words that are mostly frame or say little; behind a topic marker ("about a film") they are the topic all the same."""
 
@@ -49,21 +57,79 @@ TOPIC = frozenset("about regarding concerning mention mentions mentioned mention
 _IRREGULAR = {
     form: base
     for base, forms in {
-        "bring": "brought", "buy": "bought", "think": "thought", "teach": "taught", "catch": "caught",
-        "go": "went gone", "take": "took taken", "give": "gave given", "come": "came", "see": "saw seen",
-        "find": "found", "leave": "left", "keep": "kept", "meet": "met", "lose": "lost", "sell": "sold",
-        "tell": "told", "hold": "held", "stand": "stood", "build": "built", "send": "sent", "spend": "spent",
-        "begin": "began begun", "drive": "drove driven", "write": "wrote written", "speak": "spoke spoken",
-        "break": "broke broken", "choose": "chose chosen", "fall": "fell fallen", "fly": "flew flown",
-        "grow": "grew grown", "know": "knew known", "wear": "wore worn", "win": "won", "pay": "paid",
-        "make": "made", "get": "got", "run": "ran", "sit": "sat", "feed": "fed", "lead": "led", "rise": "rose risen",
-        "sing": "sang sung", "swim": "swam swum", "hide": "hid hidden", "steal": "stole stolen", "eat": "ate eaten",
-        "drink": "drank drunk", "ride": "rode ridden", "throw": "threw thrown", "draw": "drew drawn",
-        "man": "men", "woman": "women", "child": "children", "foot": "feet", "tooth": "teeth", "mouse": "mice",
-        "person": "people", "knife": "knives", "leaf": "leaves", "mister": "mr", "doctor": "dr", "missis": "mrs",
-        "street": "st", "avenue": "ave", "metre": "meter meters metres", "colour": "color colors colours",
-        "centre": "center centers centres", "licence": "license licensed licences licenses",
-        "okay": "ok", "television": "tv", "programme": "program programs programmes", "grey": "gray",
+        "bring": "brought",
+        "buy": "bought",
+        "think": "thought",
+        "teach": "taught",
+        "catch": "caught",
+        "go": "went gone",
+        "take": "took taken",
+        "give": "gave given",
+        "come": "came",
+        "see": "saw seen",
+        "find": "found",
+        "leave": "left",
+        "keep": "kept",
+        "meet": "met",
+        "lose": "lost",
+        "sell": "sold",
+        "tell": "told",
+        "hold": "held",
+        "stand": "stood",
+        "build": "built",
+        "send": "sent",
+        "spend": "spent",
+        "begin": "began begun",
+        "drive": "drove driven",
+        "write": "wrote written",
+        "speak": "spoke spoken",
+        "break": "broke broken",
+        "choose": "chose chosen",
+        "fall": "fell fallen",
+        "fly": "flew flown",
+        "grow": "grew grown",
+        "know": "knew known",
+        "wear": "wore worn",
+        "win": "won",
+        "pay": "paid",
+        "make": "made",
+        "get": "got",
+        "run": "ran",
+        "sit": "sat",
+        "feed": "fed",
+        "lead": "led",
+        "rise": "rose risen",
+        "sing": "sang sung",
+        "swim": "swam swum",
+        "hide": "hid hidden",
+        "steal": "stole stolen",
+        "eat": "ate eaten",
+        "drink": "drank drunk",
+        "ride": "rode ridden",
+        "throw": "threw thrown",
+        "draw": "drew drawn",
+        "man": "men",
+        "woman": "women",
+        "child": "children",
+        "foot": "feet",
+        "tooth": "teeth",
+        "mouse": "mice",
+        "person": "people",
+        "knife": "knives",
+        "leaf": "leaves",
+        "mister": "mr",
+        "doctor": "dr",
+        "missis": "mrs",
+        "street": "st",
+        "avenue": "ave",
+        "metre": "meter meters metres",
+        "colour": "color colors colours",
+        "centre": "center centers centres",
+        "licence": "license licensed licences licenses",
+        "okay": "ok",
+        "television": "tv",
+        "programme": "program programs programmes",
+        "grey": "gray",
     }.items()
     for form in forms.split()
 }
@@ -75,8 +141,13 @@ CONTRASTS: tuple[frozenset[str], ...] = tuple(
         "january february march april may june july august september october november december",
         "red orange yellow green blue purple violet pink brown black white grey gray silver golden gold",
         "north south east west northern southern eastern western",
-        "left right", "upper lower", "front back side rear", "morning afternoon evening midnight",
-        "spring summer autumn winter", "first second third fourth fifth sixth", "breakfast lunch dinner",
+        "left right",
+        "upper lower",
+        "front back side rear",
+        "morning afternoon evening midnight",
+        "spring summer autumn winter",
+        "first second third fourth fifth sixth",
+        "breakfast lunch dinner",
     )
 )
 """Words of one row exclude each other: an answer about the red folder does not answer for the blue one."""

@@ -11,6 +11,11 @@ from typing import Any
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--kills N`: how often the durability test kills a writer (10 in `make test`, more in `make soak`)."""
+    parser.addoption("--kills", type=int, default=10)
+
+
 @pytest.fixture(scope="session")
 def media() -> ModuleType:
     """The makers of `media.py` (importlib mode keeps this folder off the path, so it is loaded by its file)."""
@@ -44,16 +49,29 @@ def remember(text_tower: Any) -> Any:
     from mneme.memory.memory import Memory
     from mneme.records import Moment, Percept, Stream, to_ns
 
-    def make(folder: Path, spoken: Any = (), shown: Any = (), *, stream: str = "film", origin: str = "subtitles",
-             end_s: float = 300.0) -> Path:
+    def make(
+        folder: Path,
+        spoken: Any = (),
+        shown: Any = (),
+        *,
+        stream: str = "film",
+        origin: str = "subtitles",
+        end_s: float = 300.0,
+    ) -> Path:
         def percept(lane: Any, made_by: str, row: tuple[float, float, str]) -> Percept:
             vector = text_tower.encode([row[2].replace("\n", ". ")]).vectors[0]
-            return Percept(stream, lane, to_ns(row[0]), to_ns(row[1]), space="minilm", vector=vector, text=row[2],
-                           origin=made_by)
+            return Percept(
+                stream, lane, to_ns(row[0]), to_ns(row[1]), space="minilm", vector=vector, text=row[2], origin=made_by
+            )
 
-        percepts = [percept("speech", origin, row) for row in spoken] + [percept("caption", "rapidocr", r) for r in shown]
-        memory = (Memory.open(folder, "w") if (folder / "manifest.json").exists()
-                  else Memory.create(folder, "embedded", Embedded().spaces))
+        percepts = [percept("speech", origin, row) for row in spoken] + [
+            percept("caption", "rapidocr", r) for r in shown
+        ]
+        memory = (
+            Memory.open(folder, "w")
+            if (folder / "manifest.json").exists()
+            else Memory.create(folder, "embedded", Embedded().spaces)
+        )
         with memory:
             recorder = memory.recorder(Stream(stream, "/nowhere", "d" + stream))
             for p in sorted(percepts, key=lambda p: p.t0_ns):

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mneme
 import numpy as np
 import pytest
-
-import mneme
 from mneme.errors import MnemeError, QuestionError
 from mneme.memory.memory import Memory
 from mneme.records import Answer, to_s
@@ -71,7 +70,9 @@ def ask(folder: Path, question: str, **options: Any) -> Answer:
         ("What is said at 1:11?", "Lindqvist", 70.0),
     ],
 )
-def test_a_question_is_answered_in_the_words_of_its_evidence(harbour: mneme.Mneme, question: str, words: str, t_s: float) -> None:
+def test_a_question_is_answered_in_the_words_of_its_evidence(
+    harbour: mneme.Mneme, question: str, words: str, t_s: float
+) -> None:
     answer = harbour.ask(question)
     assert not answer.abstained, answer.text
     assert words in answer.text
@@ -113,8 +114,11 @@ def test_every_citation_resolves_to_a_percept(harbour: mneme.Mneme) -> None:
 
 
 def test_a_name_in_recognised_speech_is_found_by_its_sound(tmp_path: Path, remember: Any) -> None:
-    folder = remember(tmp_path / "heard.mneme", [(10.0, 14.0, "and mister john dash would had then leisure to consider")],
-                      origin="pocketsphinx")
+    folder = remember(
+        tmp_path / "heard.mneme",
+        [(10.0, 14.0, "and mister john dash would had then leisure to consider")],
+        origin="pocketsphinx",
+    )
     answer = ask(folder, "When is Mr. John Dashwood mentioned?")
     assert not answer.abstained
     assert to_s(answer.evidence[0].t0_ns) == 10.0

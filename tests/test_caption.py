@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
-
 from mneme.encoders.base import Read
 from mneme.encoders.caption import Captions, Line, LineReader, RapidLines
 from mneme.records import NS_PER_S, Picture, to_ns
+from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, HEIGHT = 640, 360
 Scene = Callable[[float], Picture]
 
 
 @pytest.fixture(scope="module")
-def reader() -> Iterator[RapidLines]:
-    yield RapidLines(threads=1)
+def reader() -> RapidLines:
+    return RapidLines(threads=1)
 
 
 def moving(seed: int = 1, speed: float = 40.0) -> Scene:
@@ -121,6 +120,14 @@ def test_captions_that_come_and_go_at_different_times_are_apart(reader: RapidLin
 def test_one_changed_digit_makes_another_caption(reader: RapidLines) -> None:
     scene = write(write(moving(), "GATE 42 BOARDING", 1.0, 4.0), "GATE 43 BOARDING", 4.0, 7.0)
     assert spans(watch(scene, 8.0, reader)[0]) == [("GATE 42 BOARDING", 1.0, 4.0), ("GATE 43 BOARDING", 4.0, 7.0)]
+
+
+def test_a_text_that_is_typed_out_is_one_caption_whole(reader: RapidLines) -> None:
+    words = "The kettle is on the stove"
+    scene = write(moving(), words[:10], 1.0, 2.0)
+    scene = write(scene, words[:20], 2.0, 3.0)
+    scene = write(scene, words, 3.0, 6.0)
+    assert spans(watch(scene, 8.0, reader)[0]) == [(words, 1.0, 6.0)]
 
 
 def test_a_caption_goes_on_over_a_cut(reader: RapidLines) -> None:

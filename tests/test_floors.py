@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import mneme
+import pytest
 
 ROOT = Path(mneme.__file__).parent
 FLOORS = {"deploy": 4, "ui": 4, "pipeline": 3, "memory": 2, "encoders": 2, "operators": 1}
@@ -49,8 +48,9 @@ def test_no_file_is_above_five_hundred_lines_or_prints(path: Path) -> None:
     assert text.count("\n") <= 500
     calls = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
     assert not [c.lineno for c in calls if c.func.id == "print"]  # type: ignore[attr-defined]
-    assert not {"pickle", "shelve", "marshal"} & {a.name for n in ast.walk(ast.parse(text))
-                                                  if isinstance(n, ast.Import) for a in n.names}
+    assert not {"pickle", "shelve", "marshal"} & {
+        a.name for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Import) for a in n.names
+    }
 
 
 def test_the_face_is_complete_and_sorted() -> None:
@@ -60,16 +60,20 @@ def test_the_face_is_complete_and_sorted() -> None:
 
 
 def test_importing_mneme_and_asking_for_help_load_no_heavy_library() -> None:
-    code = ("import sys, mneme, mneme.ui.cli;"
-            "heavy = {'torch', 'lancedb', 'cv2', 'av', 'onnxruntime', 'transformers', 'gradio', 'ray'} & set(sys.modules);"
-            "sys.exit(', '.join(sorted(heavy)) or None)")
+    code = (
+        "import sys, mneme, mneme.ui.cli;"
+        "heavy = {'torch', 'lancedb', 'cv2', 'av', 'onnxruntime', 'transformers', 'gradio', 'ray'} & set(sys.modules);"
+        "sys.exit(', '.join(sorted(heavy)) or None)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_asking_loads_neither_torch_nor_media_libraries() -> None:
-    code = ("import sys, mneme.pipeline.mneme, mneme.memory.store, mneme.encoders.text;"
-            "heavy = {'torch', 'av', 'decord', 'transformers', 'rapidocr', 'pocketsphinx'} & set(sys.modules);"
-            "sys.exit(', '.join(sorted(heavy)) or None)")
+    code = (
+        "import sys, mneme.pipeline.mneme, mneme.memory.store, mneme.encoders.text;"
+        "heavy = {'torch', 'av', 'decord', 'transformers', 'rapidocr', 'pocketsphinx'} & set(sys.modules);"
+        "sys.exit(', '.join(sorted(heavy)) or None)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from mneme.pipeline.numbers import find_numbers, readings
 
-UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
+UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split()
 TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 
 
@@ -44,8 +46,17 @@ def test_a_number_agrees_with_itself_in_words_and_in_digits(said: str, printed: 
     assert any(n.stands_in(readings(said)) for n in find_numbers(printed))
 
 
-@pytest.mark.parametrize(("asked", "there"), [("gate 24", "GATE 42"), ("nine fifteen", "15:00"), ("9:15", "9:50"),
-                                              ("forty two", "24"), ("17", "170"), ("5", "fifty")])
+@pytest.mark.parametrize(
+    ("asked", "there"),
+    [
+        ("gate 24", "GATE 42"),
+        ("nine fifteen", "15:00"),
+        ("9:15", "9:50"),
+        ("forty two", "24"),
+        ("17", "170"),
+        ("5", "fifty"),
+    ],
+)
 def test_different_numbers_do_not_agree(asked: str, there: str) -> None:
     (number,) = find_numbers(asked)
     assert not number.stands_in(readings(there))

@@ -9,9 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import mneme
+import pytest
 from mneme.errors import MissingError, SettingsError
 
 
@@ -29,11 +28,21 @@ class Endpoint:
             def do_POST(self) -> None:
                 endpoint.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 endpoint.keys.append(self.headers["Authorization"])
-                body = json.dumps({
-                    "id": "1", "object": "chat.completion", "created": 0, "model": "m",
-                    "choices": [{"index": 0, "finish_reason": "stop",
-                                 "message": {"role": "assistant", "content": endpoint.reply}}],
-                }).encode()
+                body = json.dumps(
+                    {
+                        "id": "1",
+                        "object": "chat.completion",
+                        "created": 0,
+                        "model": "m",
+                        "choices": [
+                            {
+                                "index": 0,
+                                "finish_reason": "stop",
+                                "message": {"role": "assistant", "content": endpoint.reply},
+                            }
+                        ],
+                    }
+                ).encode()
                 self.send_response(endpoint.status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
@@ -63,9 +72,14 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 
 @pytest.fixture
 def shed(tmp_path: Path, remember: Any) -> Path:
-    folder: Path = remember(tmp_path / "shed.mneme", [(20.0, 23.0, "The key for the boat shed hangs behind the blue door."),
-                                                      (40.0, 43.0, "The ferry leaves at nine.")],
-                            [(18.0, 27.0, "BOAT SHED 12")])
+    folder: Path = remember(
+        tmp_path / "shed.mneme",
+        [
+            (20.0, 23.0, "The key for the boat shed hangs behind the blue door."),
+            (40.0, 43.0, "The ferry leaves at nine."),
+        ],
+        [(18.0, 27.0, "BOAT SHED 12")],
+    )
     return folder
 
 
@@ -88,14 +102,22 @@ def test_evidence_goes_in_as_text_parts_and_the_citation_comes_back(endpoint: En
 
 def test_pictures_of_the_evidence_go_in_as_image_parts(endpoint: Endpoint, tmp_path: Path, text_tower: Any) -> None:
     import numpy as np
-
     from mneme.encoders.profiles import Embedded
     from mneme.memory.memory import Memory
     from mneme.records import Moment, Percept, Stream, to_ns
 
     picture = np.full((90, 160, 3), 200, dtype=np.uint8)
-    percept = Percept("film", "caption", to_ns(1), to_ns(5), space="minilm", text="BOAT SHED 12", origin="rapidocr",
-                      vector=text_tower.encode(["BOAT SHED 12"]).vectors[0], picture=picture)
+    percept = Percept(
+        "film",
+        "caption",
+        to_ns(1),
+        to_ns(5),
+        space="minilm",
+        text="BOAT SHED 12",
+        origin="rapidocr",
+        vector=text_tower.encode(["BOAT SHED 12"]).vectors[0],
+        picture=picture,
+    )
     with Memory.create(tmp_path / "seen.mneme", "embedded", Embedded().spaces) as memory:
         recorder = memory.recorder(Stream("film", "/nowhere", "d"))
         recorder.observe(Moment("film", to_ns(1), (percept,), 0.0, None, to_ns(1)))

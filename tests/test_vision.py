@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFilter
-
 from mneme.encoders.base import Encoder
 from mneme.encoders.vision import DIM, WINDOWS, Layout
 from mneme.records import Picture
+from PIL import Image, ImageDraw, ImageFilter
 
 WIDTH, HEIGHT = 640, 360
 
@@ -91,11 +90,11 @@ def test_a_crop_in_other_light_finds_its_own_place_among_many(layout: Layout) ->
 
 
 def test_windows_find_what_stands_between_bars(layout: Layout) -> None:
-    upright = a_place(3).crop((300, 100, 300 + 156, 100 + 360))
+    upright = a_place(3).crop((300, 100, 300 + 202, 100 + 360))
     barred = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    barred[:, 242 : 242 + 156] = np.asarray(upright)
+    barred[:, 219 : 219 + 202] = np.asarray(upright)
     seen = layout.encode([barred])
-    query = layout.encode_query(np.asarray(upright.resize((312, 720))))
+    query = layout.encode_query(np.asarray(upright.resize((404, 720))))
     with_windows = layout.match(query, seen.vectors, seen.tokens)[0]
     assert with_windows > 0.8
     assert with_windows > layout.match(query, seen.vectors)[0] + 0.1

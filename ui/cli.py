@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-app = typer.Typer(help=__doc__.splitlines()[0] if __doc__ else None, no_args_is_help=True, add_completion=False,
-                  pretty_exceptions_enable=False)
+app = typer.Typer(
+    help=__doc__.splitlines()[0] if __doc__ else None,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 MemoryFolder = Annotated[Path, typer.Option("--memory", "-m", help="The memory's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
@@ -66,7 +70,9 @@ def watch(
     stream: Annotated[str | None, typer.Option("--stream", "-s", help="Remember it by this name.")] = None,
     fps: Annotated[float | None, typer.Option(help="Pictures a second that are looked at.")] = None,
     subtitles: Annotated[Path | None, typer.Option(help="An .srt or .vtt file.")] = None,
-    no_subtitles: Annotated[bool, typer.Option("--no-subtitles", help="Recognise speech even where there are some.")] = False,
+    no_subtitles: Annotated[
+        bool, typer.Option("--no-subtitles", help="Recognise speech even where there are some.")
+    ] = False,
     lanes: Annotated[str | None, typer.Option(help="Of vision,sound,speech,caption.")] = None,
     profile: Annotated[str | None, typer.Option(help="Encoders of a new memory.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Forget an earlier stream of that name.")] = False,
@@ -88,13 +94,23 @@ def watch(
     with open_memory(memory, profile, config=config) as opened:
         for source in sources:
             with _progress(Path(source).name, quiet=as_json or acks) as progress:
-                done = opened.watch(source, False if no_subtitles else subtitles, stream, fps, lanes=wanted,
-                                    replace=replace, progress=progress, acknowledged=acknowledged)
+                done = opened.watch(
+                    source,
+                    False if no_subtitles else subtitles,
+                    stream,
+                    fps,
+                    lanes=wanted,
+                    replace=replace,
+                    progress=progress,
+                    acknowledged=acknowledged,
+                )
             if as_json:
                 _line(_watched(done))
             else:
-                typer.echo(f"{done.stream}: {done.duration_s:.1f} s in {done.events} events and {done.percepts} percepts, "
-                           f"at {done.realtime_factor:.1f}x real time; the memory takes {done.bytes / 1e6:.1f} MB")
+                typer.echo(
+                    f"{done.stream}: {done.duration_s:.1f} s in {done.events} events and {done.percepts} percepts, "
+                    f"at {done.realtime_factor:.1f}x real time; the memory takes {done.bytes / 1e6:.1f} MB"
+                )
 
 
 @app.command()
@@ -124,8 +140,13 @@ def ask(
     if answer.evidence:
         table = Table("stream", "time", "lane", "score", "evidence", box=None, pad_edge=False)
         for item in answer.evidence:
-            table.add_row(item.stream, f"{to_s(item.t0_ns):.1f}-{to_s(item.t1_ns):.1f} s", item.lane, f"{item.score:.2f}",
-                          item.text.replace("\n", " / "))
+            table.add_row(
+                item.stream,
+                f"{to_s(item.t0_ns):.1f}-{to_s(item.t1_ns):.1f} s",
+                item.lane,
+                f"{item.score:.2f}",
+                item.text.replace("\n", " / "),
+            )
         console.print(table)
 
 
@@ -145,7 +166,9 @@ def events(memory: MemoryFolder, stream: StreamName = None, as_json: AsJson = Fa
 
     table = Table("stream", "time", "lanes", "gist", box=None, pad_edge=False)
     for event in found:
-        table.add_row(event.stream, f"{to_s(event.t0_ns):.1f}-{to_s(event.t1_ns):.1f} s", ", ".join(event.lanes), event.gist)
+        table.add_row(
+            event.stream, f"{to_s(event.t0_ns):.1f}-{to_s(event.t1_ns):.1f} s", ", ".join(event.lanes), event.gist
+        )
     Console().print(table)
 
 
@@ -158,11 +181,20 @@ def check(memory: MemoryFolder, as_json: AsJson = False) -> None:
     with open_memory(memory) as opened:
         report = opened.check()
     if as_json:
-        _line({"ok": report.ok, "percepts": report.percepts, "events": report.events,
-               "last_t_s": to_s(report.last_t_ns), "problems": list(report.problems)})
+        _line(
+            {
+                "ok": report.ok,
+                "percepts": report.percepts,
+                "events": report.events,
+                "last_t_s": to_s(report.last_t_ns),
+                "problems": list(report.problems),
+            }
+        )
     else:
-        typer.echo(f"{'sound' if report.ok else 'damaged'}: {report.percepts} percepts, {report.events} events, "
-                   f"up to {to_s(report.last_t_ns):.1f} s")
+        typer.echo(
+            f"{'sound' if report.ok else 'damaged'}: {report.percepts} percepts, {report.events} events, "
+            f"up to {to_s(report.last_t_ns):.1f} s"
+        )
         for problem in report.problems:
             typer.echo(f"  {problem}")
     if not report.ok:
@@ -184,8 +216,13 @@ def doctor(as_json: AsJson = False) -> None:
 
     table = Table("", "name", "works", "detail", box=None, pad_edge=False)
     for finding in findings:
-        table.add_row(finding.kind, finding.name, "yes" if finding.works else "no", finding.detail,
-                      style=None if finding.works else "dim")
+        table.add_row(
+            finding.kind,
+            finding.name,
+            "yes" if finding.works else "no",
+            finding.detail,
+            style=None if finding.works else "dim",
+        )
     Console().print(table)
 
 
@@ -195,22 +232,48 @@ def _line(value: Any) -> None:
 
 
 def _watched(done: Watched) -> dict[str, Any]:
-    return {"stream": done.stream, "duration_s": done.duration_s, "frames": done.frames, "events": done.events,
-            "percepts": done.percepts, "realtime_factor": round(done.realtime_factor, 2), "bytes": done.bytes}
+    return {
+        "stream": done.stream,
+        "duration_s": done.duration_s,
+        "frames": done.frames,
+        "events": done.events,
+        "percepts": done.percepts,
+        "realtime_factor": round(done.realtime_factor, 2),
+        "bytes": done.bytes,
+    }
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
     return {
-        "answer": answer.text, "abstained": answer.abstained, "confidence": answer.confidence,
-        "evidence": [{"stream": e.stream, "t0_s": to_s(e.t0_ns), "t1_s": to_s(e.t1_ns), "lane": e.lane, "text": e.text,
-                      "score": e.score, "thumbnail": e.thumbnail} for e in answer.evidence],
+        "answer": answer.text,
+        "abstained": answer.abstained,
+        "confidence": answer.confidence,
+        "evidence": [
+            {
+                "stream": e.stream,
+                "t0_s": to_s(e.t0_ns),
+                "t1_s": to_s(e.t1_ns),
+                "lane": e.lane,
+                "text": e.text,
+                "score": e.score,
+                "thumbnail": e.thumbnail,
+            }
+            for e in answer.evidence
+        ],
         "timings_ms": {name: round(value, 1) for name, value in answer.timings_ms.items()},
     }
 
 
 def _event(event: Event) -> dict[str, Any]:
-    return {"id": event.id, "stream": event.stream, "t0_s": to_s(event.t0_ns), "t1_s": to_s(event.t1_ns),
-            "gist": event.gist, "place": event.place, "lanes": list(event.lanes)}
+    return {
+        "id": event.id,
+        "stream": event.stream,
+        "t0_s": to_s(event.t0_ns),
+        "t1_s": to_s(event.t1_ns),
+        "gist": event.gist,
+        "place": event.place,
+        "lanes": list(event.lanes),
+    }
 
 
 @contextmanager
@@ -222,15 +285,26 @@ def _progress(name: str, quiet: bool) -> Iterator[Callable[[Progress], None] | N
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-               TextColumn("{task.fields[speed]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[speed]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name, total=None, speed="")
 
         def step(progress: Any) -> None:
             total = None if progress.duration_ns is None else progress.duration_ns / 1e9
             speed = bar.tasks[task].speed
-            bar.update(task, completed=progress.t_ns / 1e9, total=total,
-                       speed="" if speed is None else f"{speed:.1f}x, {progress.percepts} percepts")
+            bar.update(
+                task,
+                completed=progress.t_ns / 1e9,
+                total=total,
+                speed="" if speed is None else f"{speed:.1f}x, {progress.percepts} percepts",
+            )
 
         yield step

@@ -27,24 +27,40 @@ class Finding:
 
 
 _LIBRARIES = {
-    "av": "reading media", "decord": "random access to frames", "lancedb": "the store", "onnxruntime": "small models",
-    "torch": "operators", "torchaudio": "sound", "open_clip_torch": "profile clip", "faster-whisper": "profile clip",
-    "ray": "many streams", "gradio": "the page", "tensorrt": "compiled towers on a GPU",
+    "av": "reading media",
+    "decord": "random access to frames",
+    "lancedb": "the store",
+    "onnxruntime": "small models",
+    "torch": "operators",
+    "torchaudio": "sound",
+    "open_clip_torch": "profile clip",
+    "faster-whisper": "profile clip",
+    "ray": "many streams",
+    "gradio": "the page",
+    "tensorrt": "compiled towers on a GPU",
 }
 
 
 def examine() -> list[Finding]:
     """Everything, by trying it: a lane works if it perceives a made-up second of stream."""
-    findings = [Finding("machine", platform.machine(), True, f"{platform.system()} {platform.release()}, "
-                        f"Python {platform.python_version()}")]
+    findings = [
+        Finding(
+            "machine",
+            platform.machine(),
+            True,
+            f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        )
+    ]
     profile = Embedded()
     noise = np.random.default_rng(0).normal(0, 0.01, SOUND_RATE).astype(np.float32)
     picture = np.full((128, 128, 3), 127, dtype=np.uint8)
     lanes: dict[str, tuple[str, Callable[[], object]]] = {
         "text": ("all-MiniLM-L6-v2, to find words by meaning", lambda: profile.text.encode(["a word"])),
         "vision": ("colour layout and gradients (weightless)", lambda: profile.vision.encode([picture])),
-        "sound": ("log-mel descriptor and onsets (weightless)",
-                  lambda: (profile.sound.encode([noise]), profile.onsets(profile.voice()).push(0, noise))),
+        "sound": (
+            "log-mel descriptor and onsets (weightless)",
+            lambda: (profile.sound.encode([noise]), profile.onsets(profile.voice()).push(0, noise)),
+        ),
         "speech": ("subtitles, else Silero VAD and PocketSphinx", lambda: profile.speech()[1].push(0, noise)),
         "caption": ("RapidOCR", lambda: profile.captions()[1].look(0, picture)),
     }
@@ -74,8 +90,9 @@ def _runtimes() -> list[Finding]:
 
         cuda = torch.cuda.is_available()
         findings.append(Finding("runtime", "torch", True, torch.__version__))
-        findings.append(Finding("runtime", "cuda", cuda,
-                                torch.cuda.get_device_name() if cuda else "torch sees no CUDA device"))
+        findings.append(
+            Finding("runtime", "cuda", cuda, torch.cuda.get_device_name() if cuda else "torch sees no CUDA device")
+        )
     except ImportError as error:
         findings.append(Finding("runtime", "torch", False, str(error)))
     if importlib.util.find_spec("onnxruntime") is None:
@@ -86,7 +103,14 @@ def _runtimes() -> list[Finding]:
         listed = onnxruntime.get_available_providers()  # what the build has, not what this machine can run
         findings.append(Finding("runtime", "onnxruntime", True, f"{onnxruntime.__version__}, CPU"))
         tensorrt = "TensorrtExecutionProvider" in listed and importlib.util.find_spec("tensorrt") is not None
-        findings.append(Finding("runtime", "tensorrt", tensorrt,
-                                "in ONNX Runtime" if tensorrt else "needs onnxruntime-gpu and the tensorrt libraries "
-                                "(make gpu, then pip install 'mneme[tensorrt]')"))
+        findings.append(
+            Finding(
+                "runtime",
+                "tensorrt",
+                tensorrt,
+                "in ONNX Runtime"
+                if tensorrt
+                else "needs onnxruntime-gpu and the tensorrt libraries (make gpu, then pip install 'mneme[tensorrt]')",
+            )
+        )
     return findings
