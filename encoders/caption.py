@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,24 +39,15 @@ BULLETS = "●•▪■◦○·"
 class CaptionSettings:
     """How captions are found and read; times in seconds, lengths in pixels of the working frame."""
 
-    width: int = 640
-    """Frames are looked at no wider than this; what is read is cut from the frame at up to twice this width."""
-    settle_s: float = 0.6
-    """Edges count as standing once they have held this long."""
-    history_s: float = 4.0
-    """How far back the start of a text is looked for; a text waits at most about this long to be read."""
-    linger_s: float = 0.8
-    """A text that is missing for less than this has not gone."""
-    hold_s: float = 0.8
-    """A text that stood for less than this is not a caption."""
-    max_hold_s: float = 30.0
-    """A text that stands longer is given out in pieces of this length."""
-    edge: int = 100
-    """Least gradient of a stroke (a step of 25 grey levels gives 100)."""
-    frames_a_second: float = 0.25
-    """Reading credit: whole frames' worth of pixels a second of stream."""
-    score: float = 0.7
-    """Least mean confidence of the recogniser for a line."""
+    width: int = 640  # of the working frame; what is read is cut from the frame at up to twice this
+    settle_s: float = 0.6  # edges count as standing once they have held this long
+    history_s: float = 4.0  # how far back the start of a text is looked for
+    linger_s: float = 0.8  # a text that is missing for less than this has not gone
+    hold_s: float = 0.8  # a text that stood for less than this is not a caption
+    max_hold_s: float = 30.0  # a text that stands longer is given out in pieces of this length
+    edge: int = 100  # least gradient of a stroke (a step of 25 grey levels gives 100)
+    frames_a_second: float = 0.25  # reading credit: whole frames' worth of pixels a second of stream
+    score: float = 0.7  # least mean confidence of the recogniser for a line
     threads: int = 1
 
 
@@ -69,10 +60,8 @@ class Line:
     box: Box
 
 
-class LineReader(Protocol):
-    """Finds and reads the lines of an RGB picture."""
-
-    def __call__(self, picture: Picture) -> list[Line]: ...
+LineReader = Callable[[Picture], list[Line]]
+"""Finds and reads the lines of an RGB picture."""
 
 
 class RapidLines:
@@ -122,22 +111,20 @@ class _Standing:
     """A line that is being followed by its edges."""
 
     line: Line
-    strokes: Edges
-    """Persistent edges inside the box when it was read: what must still be there."""
+    strokes: Edges  # persistent edges inside the box when it was read: what must still be there
     t0_ns: int
     picture: Picture
-    gone_ns: int | None = None
-    """Since when it is missing."""
-    doubt_ns: int | None = None
-    """Since when a part of it, or a line that came with it, differs: it must be read again."""
-    wait_ns: int = NS_PER_S
-    """How long to wait after the next reading before another: doubled each time."""
-    reread_ns: int = 0
-    """Not read again before this."""
-    replaced: bool = False
-    """Another text took its place: it has ended, whatever its strokes seem to do."""
-    presence: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    """Sum and number of presences, for confidence."""
+    gone_ns: int | None = None  # since when it is missing
+    doubt_ns: int | None = None  # since when a part of it, or a line that came with it, differs: it must be read again
+    wait_ns: int = NS_PER_S  # how long to wait after the next reading before another: doubled each time
+    reread_ns: int = 0  # not read again before this
+    replaced: bool = False  # another text took its place: it has ended, whatever its strokes seem to do
+    presence: list[float] = field(default_factory=lambda: [0.0, 0.0])  # sum and number of presences, for confidence
+
+    def due(self, settled_ns: int, t_ns: int) -> bool:
+        """It must be read again, now that a change has settled."""
+        doubted = self.gone_ns is None and self.doubt_ns is not None and self.doubt_ns <= settled_ns
+        return doubted and self.reread_ns <= t_ns
 
     def settle(self, t_ns: int) -> None:
         """It was read again and still stands."""
@@ -156,8 +143,7 @@ class Captions:
         self.settings = settings or CaptionSettings()
         self._reader = reader
         self._frames: deque[tuple[int, Edges]] = deque()
-        self._known: Edges | None = None
-        """Edges that were examined and still stand."""
+        self._known: Edges | None = None  # edges that were examined and still stand
         self._waiting: NDArray[np.bool_] | None = None
         self._standing: list[_Standing] = []
         self._credit = 0.0
@@ -174,7 +160,7 @@ class Captions:
         """Take uint8[H, W, 3] RGB at `t_ns` (times ascend); give the texts that are complete by now."""
         edges = self._edges(picture)
         another_size = bool(self._frames) and self._frames[-1][1].shape != edges.shape
-        done = self._finish(t_ns) if another_size else []
+        done = self.flush(t_ns) if another_size else []
         last_ns = self._frames[-1][0] if self._frames else t_ns
         rate = self.settings.frames_a_second * edges.size / NS_PER_S
         # A stream opens with credit for one frame, and never saves up more than two.
@@ -192,9 +178,12 @@ class Captions:
 
     def flush(self, t_ns: int) -> list[Read]:
         """The stream has ended at `t_ns`: what still stands is complete."""
-        done = self._finish(t_ns)
+        for standing in self._standing:
+            standing.gone_ns = t_ns if standing.gone_ns is None else standing.gone_ns
+        self._frames.clear()
+        self._known = self._waiting = None
         self._settled_ns = t_ns
-        return done
+        return self._complete(t_ns + to_ns(self.settings.linger_s))
 
     def _edges(self, picture: Picture) -> Edges:
         import cv2
@@ -246,8 +235,7 @@ class Captions:
 
     def _examine(self, t_ns: int, picture: Picture, held: Edges) -> None:
         edges = self._frames[-1][1]
-        if self._known is None:
-            self._known = np.zeros_like(edges)
+        self._known = np.zeros_like(edges) if self._known is None else self._known
         # An edge stays known while it stands, at a quarter of the threshold so that noise does not make it new again.
         still = (np.sign(edges) == np.sign(self._known)) & (np.abs(edges) >= self.settings.edge // 4)
         self._known[~still] = 0
@@ -255,20 +243,13 @@ class Captions:
         ripe = strokes if self._waiting is None else strokes & self._waiting
         self._waiting = strokes
         height, width = edges.shape
-        boxes = [
-            standing.line.box
-            for standing in self._standing
-            if standing.gone_ns is None
-            and standing.doubt_ns is not None
-            and t_ns >= max(standing.doubt_ns + to_ns(self.settings.settle_s), standing.reread_ns)
-        ]
+        boxes = [s.line.box for s in self._standing if s.due(t_ns - to_ns(self.settings.settle_s), t_ns)]
         boxes += _regions(strokes, ripe, [standing.line.box for standing in self._standing])
         for box in _joined([_padded(box, width, height) for box in boxes]):
-            x0, y0, x1, y1 = box
-            if self._credit < (x1 - x0) * (y1 - y0):
-                continue
-            self._read(t_ns, picture, held, box)
-            self._known[y0:y1, x0:x1] = held[y0:y1, x0:x1]
+            if self._credit >= _area(box):
+                self._read(t_ns, picture, held, box)
+                x0, y0, x1, y1 = box
+                self._known[y0:y1, x0:x1] = held[y0:y1, x0:x1]
 
     def _read(self, t_ns: int, picture: Picture, held: Edges, box: Box) -> None:
         """Read one region of the newest frame, and follow the lines that are text and stand still."""
@@ -279,12 +260,13 @@ class Captions:
         scale = picture.shape[1] / width
         part = picture[round(y0 * scale) : round(y1 * scale), round(x0 * scale) : round(x1 * scale)]
         if scale > 2.0:
-            part = cv2.resize(part, (2 * (x1 - x0), 2 * (y1 - y0)), interpolation=cv2.INTER_AREA)
+            size = 2 * (x1 - x0), 2 * (y1 - y0)
+            part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
         if self._reader is None:
             self._reader = RapidLines(self.settings.threads)
         self.calls += 1
-        self.pixels += (x1 - x0) * (y1 - y0)
-        self._credit -= (x1 - x0) * (y1 - y0)
+        self.pixels += _area(box)
+        self._credit -= _area(box)
         by = (x1 - x0) / max(part.shape[1], 1)
         found = []
         for line in self._reader(np.ascontiguousarray(part)):
@@ -341,12 +323,11 @@ class Captions:
             self._standing = [s for s in self._standing if s not in together]
             # What stays of a screenful of which most went, such as a title, goes on with what came instead.
             staying = [s for s in self._standing if _near(s.t0_ns, first.t0_ns) and s.gone_ns is None]
-            if _letters(staying) < _letters(together):
-                done += self._give(together + staying, first.t0_ns, first.gone_ns)
-                for standing in staying:
-                    standing.t0_ns = first.gone_ns
-            else:
-                done += self._give(together, first.t0_ns, first.gone_ns)
+            if _letters(staying) >= _letters(together):
+                staying = []
+            done += self._give(together + staying, first.t0_ns, first.gone_ns)
+            for standing in staying:
+                standing.t0_ns = first.gone_ns
         for first in sorted(self._standing, key=lambda s: s.t0_ns):
             cut_ns = first.t0_ns + to_ns(settings.max_hold_s)
             if first.gone_ns is None and t_ns >= cut_ns:
@@ -356,20 +337,11 @@ class Captions:
                     standing.t0_ns = cut_ns
         return done
 
-    def _finish(self, t_ns: int) -> list[Read]:
-        """Everything that stands ends at `t_ns`."""
-        for standing in self._standing:
-            standing.gone_ns = t_ns if standing.gone_ns is None else standing.gone_ns
-        self._frames.clear()
-        self._known = self._waiting = None
-        return self._complete(t_ns + to_ns(self.settings.linger_s))
-
     def _give(self, together: Sequence[_Standing], t0_ns: int, t1_ns: int) -> list[Read]:
         if t1_ns - t0_ns < to_ns(self.settings.hold_s):
             return []
         lines = sorted(together, key=lambda s: (s.line.box[1], s.line.box[0]))
-        letters = [_letters([s]) for s in lines]
-        score = float(np.average([s.line.score for s in lines], weights=letters))
+        score = float(np.average([s.line.score for s in lines], weights=[_letters([s]) for s in lines]))
         # Overlays stand to the pixel and say something; print on things of the scene shakes and is short.
         stillness = float(np.mean([s.presence[0] / max(s.presence[1], 1.0) for s in lines]))
         confidence = score * min(1.0, stillness + 0.1) * min(1.0, 0.6 + _letters(lines) / 20)
@@ -476,15 +448,19 @@ def _joined(boxes: Iterable[Box]) -> list[Box]:
 
 
 def _clipped(box: Sequence[float], width: int, height: int) -> Box:
-    x0, y0 = min(max(round(box[0]), 0), width - 1), min(max(round(box[1]), 0), height - 1)
-    return x0, y0, max(x0 + 1, min(round(box[2]), width)), max(y0 + 1, min(round(box[3]), height))
+    x0, y0, x1, y1 = (round(corner) for corner in box)
+    x0, y0 = min(max(x0, 0), width - 1), min(max(y0, 0), height - 1)
+    return x0, y0, max(x0 + 1, min(x1, width)), max(y0 + 1, min(y1, height))
 
 
 def _overlap(a: Box, b: Box) -> float:
     """Area in common over the smaller area."""
     wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
-    return max(0, wide) * max(0, high) / max(smaller, 1)
+    return max(0, wide) * max(0, high) / max(min(_area(a), _area(b)), 1)
+
+
+def _area(box: Box) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _rows(lines: Sequence[Line]) -> list[Line]:
@@ -504,14 +480,11 @@ def _rows(lines: Sequence[Line]) -> list[Line]:
 
 
 def _worth_keeping(rows: Sequence[Line], score: float) -> list[Line]:
-    """Lines that are words: the recogniser sees one to three stray characters in fur, grids and toys."""
-
-    def level(row: Line) -> bool:
-        return row.score >= score and row.box[2] - row.box[0] > 0.8 * (row.box[3] - row.box[1])
-
-    words = [row for row in rows if level(row) and len(_plain(row.text)) >= 4]
-    few = [row for row in rows if level(row) and 2 <= len(_plain(row.text)) < 4 and row.score >= 0.9]
-    return [row for row in rows if row in words or (words and row in few)]
+    """Lines that are words, and the short ones beside them: alone, such are seen in fur, grids and toys."""
+    level = [r for r in rows if r.score >= score and r.box[2] - r.box[0] > 0.8 * (r.box[3] - r.box[1])]
+    if not any(len(_plain(row.text)) >= 4 for row in level):
+        return []
+    return [row for row in level if len(_plain(row.text)) >= (2 if row.score >= 0.9 else 4)]
 
 
 def _plain(text: str) -> str:
@@ -530,5 +503,5 @@ def _letters(standing: Iterable[_Standing]) -> int:
 
 
 def _near(a_ns: int, b_ns: int) -> bool:
-    """Within half a second: together, as sampled frames see it."""
+    """Together, as sampled frames see it: within half a second."""
     return abs(a_ns - b_ns) <= NS_PER_S // 2
