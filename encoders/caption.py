@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MissingError
-from ..records import NS_PER_S, Picture, to_ns
+from ..records import NS_PER_S, Picture, to_ns, to_s
 from .base import Read
 
 Edges = NDArray[np.int16]
@@ -101,8 +101,8 @@ class RapidLines:
         lines = []
         for text, score, corners in zip(result.txts, result.scores, result.boxes, strict=True):
             (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
-            words = text.strip().lstrip(BULLETS).lstrip()
-            lines.append(Line(words, float(score), (int(x0), int(y0), int(x1), int(y1))))
+            box = int(x0), int(y0), int(x1), int(y1)
+            lines.append(Line(text.lstrip(BULLETS + " ").rstrip(), float(score), box))
         return lines
 
 
@@ -161,10 +161,10 @@ class Captions:
         edges = self._edges(picture)
         another_size = bool(self._frames) and self._frames[-1][1].shape != edges.shape
         done = self.flush(t_ns) if another_size else []
-        last_ns = self._frames[-1][0] if self._frames else t_ns
-        rate = self.settings.frames_a_second * edges.size / NS_PER_S
         # A stream opens with credit for one frame, and never saves up more than two.
-        self._credit = min(self._credit + rate * (t_ns - last_ns), 2.0 * edges.size) if self._frames else edges.size
+        passed_s = to_s(t_ns - self._frames[-1][0]) if self._frames else 0.0
+        earned = self._credit + self.settings.frames_a_second * passed_s * edges.size
+        self._credit = min(earned, 2.0 * edges.size) if self._frames else edges.size
         self._frames.append((t_ns, edges))
         while self._frames[0][0] < t_ns - to_ns(self.settings.history_s):
             self._frames.popleft()
@@ -197,24 +197,17 @@ class Captions:
 
     def _persistent(self) -> Edges | None:
         """The strong edges that held, with one sign, through the last `settle_s`, 0 elsewhere; None before that."""
-        newest_ns = self._frames[-1][0]
-        frames: list[Edges] = []
-        for t_ns, edges in reversed(self._frames):
-            frames.append(edges)
-            if newest_ns - t_ns >= to_ns(self.settings.settle_s):
-                break
-        else:
+        since_ns = self._frames[-1][0] - to_ns(self.settings.settle_s)
+        before = sum(t_ns <= since_ns for t_ns, _ in self._frames)
+        if before == 0:
             return None
-        rise = np.maximum(np.minimum.reduce(frames), 0)
-        fall = np.minimum(np.maximum.reduce(frames), 0)
-        held = rise + fall
+        frames = [edges for _, edges in self._frames][before - 1 :]
+        held = np.maximum(np.minimum.reduce(frames), 0) + np.minimum(np.maximum.reduce(frames), 0)
         held[np.abs(held) < self.settings.edge] = 0
         return np.asarray(held, dtype=np.int16)
 
     def _follow(self, t_ns: int, edges: Edges, held: Edges | None) -> None:
-        for standing in self._standing:
-            if standing.replaced:
-                continue
+        for standing in [s for s in self._standing if not s.replaced]:
             whole, weakest = _presence(standing, edges, held)
             if whole < 0.5:
                 if standing.gone_ns is None:
@@ -272,9 +265,9 @@ class Captions:
         for line in self._reader(np.ascontiguousarray(part)):
             a, b, c, d = (by * corner for corner in line.box)
             found.append(Line(line.text, line.score, _clipped((x0 + a, y0 + b, x0 + c, y0 + d), width, height)))
-        small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)  # a copy, if nothing else
+        small = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         for line in _worth_keeping(_rows(found), self.settings.score):
-            self._stand(t_ns, line, held, np.asarray(small, np.uint8))
+            self._stand(t_ns, line, held, small)
         for standing in self._standing:
             if standing.doubt_ns is not None and _overlap(standing.line.box, box) > 0.5:  # nothing else was read there
                 standing.settle(t_ns)
@@ -379,8 +372,7 @@ def _closer(new: _Standing, old: _Standing, edges: Edges) -> bool:
     frame = edges[y0:y1, x0:x1].astype(np.int32)
     news = new.strokes[y0 - a[1] : y1 - a[1], x0 - a[0] : x1 - a[0]]
     olds = old.strokes[y0 - b[1] : y1 - b[1], x0 - b[0] : x1 - b[0]]
-    drawn = (news != 0) | (olds != 0)
-    return bool(np.abs(frame - news)[drawn].sum() < np.abs(frame - olds)[drawn].sum())
+    return bool(np.abs(frame - news).sum() < np.abs(frame - olds).sum())
 
 
 def _stroke_cells(edges: Edges) -> NDArray[np.bool_]:

@@ -135,6 +135,32 @@ class Pronouncer:
                     best = (likeness, start, end + 1)
         return best
 
+    def locate(self, phrase: str, words: Sequence[str]) -> tuple[float, int, int]:
+        """Where a whole phrase may have been said: (likeness, start, end) of a run of words.
+
+        As `find`, but the run that costs least is sought in one pass that may begin at any word (Sellers 1980, "The
+        Theory and Computation of Evolutionary Distances"): O(phones of `words` x phones of `phrase`).
+        """
+        wanted = self.phones(phrase)
+        best = (0.0, 0, 0)
+        if not wanted:
+            return best
+        skips = [_skip(phone) for phone in wanted]
+        fresh = list(accumulate(skips, initial=0.0))
+        row, starts = fresh, [0] * len(fresh)
+        lengths = [0]  # phones before each word
+        for at, word in enumerate(words):
+            starts = [at if new < old else start for new, old, start in zip(fresh, row, starts, strict=True)]
+            row = [min(new, old) for new, old in zip(fresh, row, strict=True)]
+            for phone in self.phones(word):
+                row, starts = _next_row_from(row, starts, _skip(phone), [substitution(phone, w) for w in wanted], skips)
+            lengths.append(lengths[-1] + len(self.phones(word)))
+            length = lengths[-1] - lengths[starts[-1]]
+            likeness = max(0.0, 1.0 - row[-1] / max(len(wanted), length))
+            if likeness > best[0]:
+                best = (likeness, starts[-1], at + 1)
+        return best
+
     def _phones(self, word: str) -> Phones:
         known = self._dictionary()
         phones: list[str] = []
@@ -186,6 +212,19 @@ def distance(a: Phones, b: Phones) -> float:
 
 def _skip(phone: str) -> float:
     return SKIP_WEAK if phone in WEAK else SKIP
+
+
+def _next_row_from(
+    row: list[float], starts: list[int], skip: float, costs: list[float], skips: list[float]
+) -> tuple[list[float], list[int]]:
+    """As `_next_row`, with the word at which each cell's alignment began."""
+    left, start = row[0] + skip, starts[0]
+    out, begun = [left], [start]
+    for j, (cost, leave) in enumerate(zip(costs, skips, strict=True)):
+        left, start = min((left + leave, start), (row[j + 1] + skip, starts[j + 1]), (row[j] + cost, starts[j]))
+        out.append(left)
+        begun.append(start)
+    return out, begun
 
 
 def _next_row(row: list[float], skip: float, costs: list[float], skips: list[float]) -> list[float]:

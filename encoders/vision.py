@@ -99,7 +99,7 @@ class Layout:
         return float(1.0 / (1.0 + np.exp(-(cosine - 0.87) / 0.04)))
 
     def agreement(self, query: Picture, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-        """How sure geometry makes us that pictures show what the query shows: n of uint8[H, W, 3] -> float32[n], 0 to 1.
+        """How sure geometry makes us that pictures show what the query shows: n of uint8[H, W, 3] -> float32[n].
 
         Tens of milliseconds a picture, for the best few of `match`; a thumbnail of 320 pixels will do. 0.5 stands
         between 6 and 7 agreeing features: unrelated pictures had at most 4, crops of a place seen at another time at

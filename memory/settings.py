@@ -13,8 +13,8 @@ class MemorySettings:
     """A vision or state percept is kept iff its cosine to those kept in the same event is below this."""
     commit_every_s: float = 1.0
     """A stream commits at most once in this time, closed events apart."""
-    thumbnail_px: int = 320
-    """Long side of a stored thumbnail, at most."""
+    thumbnail_px: int = 480
+    """Long side of a stored thumbnail, at most: at 320 the geometry of a query picture often fails, at 480 it holds."""
     thumbnail_quality: int = 80
     """JPEG quality of a stored thumbnail."""
     gist_chars: int = 200

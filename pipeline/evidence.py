@@ -142,7 +142,8 @@ class Finder:
         near = max((cosine.get(p.id) or 0.0 for p in passage.percepts), default=0.0)
         semantic = min(max((near - s.semantic_floor) / (s.semantic_full - s.semantic_floor), 0.0), 1.0)
         score = (1 - s.semantic_share) * grounding.score + s.semantic_share * semantic
-        score *= min(max(np.mean([p.confidence for p in passage.percepts]) + 0.5, 0.6), 1.0)
+        # What a recogniser is unsure of counts less, but not little: its confidence orders, and is not calibrated.
+        score *= min(max(float(np.mean([p.confidence for p in passage.percepts])) + 0.5, 0.8), 1.0)
         # Of two spans that hold it, the shorter and the simpler.
         length_s = (max(p.t1_ns for p in passage.percepts) - min(p.t0_ns for p in passage.percepts)) / NS_PER_S
         score -= 0.02 * (len(passage.percepts) - 1) + 0.03 * float(np.log2(max(length_s / 8, 1.0)))

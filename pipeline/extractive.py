@@ -305,7 +305,11 @@ class Extractive:
         values = {v for n in kept for v in n.whole if (":" in v) == clocks}
         asked = {v for n in find_numbers(question.text) for v in n.readings}
         values -= asked
-        return f"{values.pop()}: " if len(values) == 1 else ""
+        if len(values) != 1:
+            return ""
+        value = values.pop()
+        written = next(n.surface for n in kept if value in n.whole)
+        return f"{written if len(value) > 5 else value}: "
 
     def _answer_lines(self, about: Phrase, found: Found) -> str:
         """Of a caption of many lines those that speak of the question, in order; of speech all of it."""

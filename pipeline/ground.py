@@ -26,6 +26,12 @@ RECOGNISED = frozenset({"pocketsphinx", "whisper"})
 """Origins whose words were guessed from sound: a name there may match by sound."""
 
 
+QUOTED = 0.6
+"""Share of a quotation that must stand in the evidence."""
+SOUNDS, MAY_SOUND, NAMED = 0.68, 0.60, 0.75
+"""Likeness by sound at which a quotation surely, or perhaps, and a name of several words, was said."""
+
+
 class Ear(Protocol):
     """What `encoders.phonetics.Pronouncer` gives."""
 
@@ -33,6 +39,10 @@ class Ear(Protocol):
 
     def find(self, name: str, words: Sequence[str]) -> tuple[float, int, int]:
         """(likeness, start, end) of the words that together sound most like the name."""
+        ...
+
+    def locate(self, phrase: str, words: Sequence[str]) -> tuple[float, int, int]:
+        """The same for a phrase of several words."""
         ...
 
 
@@ -177,26 +187,20 @@ class Grounder:
         there = sorted({w.lower for p in passages for w in p.words if w.lower not in STOP and not w.has_digit})
         return self._similar(asked, there) if asked and there else _never
 
-    def likeness(self, passage: Passage) -> Callable[[Word, Word], float]:
-        """How alike two words are to a reader of this passage: by sound where it was recognised, else by letters."""
-        return self._heard if passage.recognised else self._printed
-
-    def ground(
-        self, claim: Claim, passage: Passage, soft: Likeness, context: frozenset[str] = frozenset()
-    ) -> Grounding:
-        """The claim against one passage. `context`: stems that stand close by, for qualifiers of the scene."""
+    def ground(self, claim: Claim, passage: Passage, soft: Likeness) -> Grounding:
+        """The claim against one passage."""
         missing: list[str] = []
         scores: list[tuple[float, float]] = []  # (score, weight)
         for quote in claim.quotes:
-            found = align(quote, passage.words, self.likeness(passage))
-            scores.append((found.score, 3.0))
-            if found.score < (0.45 if passage.recognised else 0.6):
+            score = self._quoted_aloud(quote, passage) if passage.recognised else self._quoted(quote, passage)
+            scores.append((score, 3.0))
+            if score == 0.0:
                 missing.append(" ".join(w.surface for w in quote))
         for number in claim.quote_numbers:
             if not number.stands_in(passage.numbers):
                 missing.append(number.surface)
         for chunk in claim.chunks:
-            support, absent = self._support(chunk, passage, soft, context)
+            support, absent = self._support(chunk, passage, soft)
             if chunk.optional:
                 scores.append((support, 0.35))
             else:
@@ -217,16 +221,45 @@ class Grounder:
         plain = all(t.kind == "plain" for t in terms if t.word.surface == lacking)
         return asked and anchored and plain and bool(terms)
 
-    def _support(
-        self, chunk: Chunk, passage: Passage, soft: Likeness, context: frozenset[str]
-    ) -> tuple[float, list[str]]:
+    def _quoted(self, quote: Sequence[Word], passage: Passage) -> float:
+        """How much of a quotation stands in the passage; 0 under `QUOTED`."""
+        score = align(quote, passage.words, self._printed).score
+        return score if score >= QUOTED else 0.0
+
+    def _quoted_aloud(self, quote: Sequence[Word], passage: Passage) -> float:
+        """The same in recognised speech, where a quotation may stand in other words that sound like it.
+
+        Unrelated quotations of some length sound up to 0.6 alike; between there and `SOUNDS` a third of their content
+        words must have been recognised too.
+        """
+        written = align(quote, passage.words, self._heard).score
+        content = {w.stem for w in quote if w.lower not in STOP}
+        share = len(content & passage.stems) / max(len(content), 1)
+        if share < 1 / 3 and written < 0.3:
+            return 0.0  # not worth the longer look
+        phrase, words = " ".join(w.lower for w in quote), [w.lower for w in passage.words]
+        spoken = self._cached("quoted", phrase, passage.text, lambda: self._ear().locate(phrase, words)[0])
+        if written >= QUOTED or spoken >= SOUNDS or (spoken >= MAY_SOUND and share >= 1 / 3 and len(quote) >= 5):
+            return max(written, spoken)
+        return 0.0
+
+    def _named_aloud(self, chunk: Chunk, passage: Passage) -> float:
+        """How surely a name of several words was said, by the sound of all of it; 0 if it was not."""
+        if not passage.recognised or sum(t.kind == "name" for t in chunk.terms) < 2:
+            return 0.0
+        name, words = " ".join(t.word.lower for t in chunk.terms if t.kind == "name"), [w.lower for w in passage.words]
+        spoken = self._cached("quoted", name, passage.text, lambda: self._ear().locate(name, words)[0])
+        return spoken if spoken >= NAMED else 0.0
+
+    def _support(self, chunk: Chunk, passage: Passage, soft: Likeness) -> tuple[float, list[str]]:
         """(score, what is missing) of one chunk: names, numbers and modifiers are needed, the head may be close."""
         scores: list[float] = []
         absent: list[str] = []
+        named = self._named_aloud(chunk, passage)
         for position, term in enumerate(chunk.terms):
             score = self._term(term, passage, soft)
-            if term.word.stem in context:
-                score = max(score, 0.6)
+            if term.kind == "name":
+                score = max(score, 0.8 * named)
             needed = term.kind in ("name", "number") or len(chunk.terms) == 1 or position < len(chunk.terms) - 1
             floor = 0.5 if term.kind in ("name", "number", "contrast") else 0.3
             if score < floor and needed:

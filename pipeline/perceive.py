@@ -22,7 +22,7 @@ from ..records import NS_PER_S, Moment, Observation, Percept, Picture, Vector, s
 if TYPE_CHECKING:
     from ..operators.change import SceneChange
 
-THUMBNAIL = 320
+THUMBNAIL = 480
 """Long side of the small picture that a percept carries."""
 MOMENT_NS = NS_PER_S
 """Without pictures a moment is given out this often."""

@@ -110,8 +110,11 @@ def _runs(percepts: Sequence[Percept], scores: NDArray[np.float32], least: float
 class LayoutSight:
     """`Sight` by `encoders.vision.Layout`: vectors bring up, windows rank, the geometry of the thumbnails decides."""
 
-    VERIFIED = 32
-    """Best-ranked percepts whose thumbnails are compared feature by feature, at tens of milliseconds each."""
+    VERIFIED = 16
+    """Best-ranked percepts whose thumbnails are compared with the picture feature by feature."""
+
+    CERTAIN = 0.93
+    """Cosine from which the likeness of the windows alone will do."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -129,11 +132,21 @@ class LayoutSight:
                 tokens = None if percept.tokens is None else percept.tokens[None]  # [1, w, d]
                 cosines[i] = self._layout.match(query, percept.vector[None], tokens)[0]
         scores = np.zeros(len(percepts), dtype=np.float32)
-        for i in np.argsort(-cosines, kind="stable")[: self.VERIFIED]:
-            thumbnail = percepts[i].thumbnail
-            path = root / thumbnail if root is not None and thumbnail else None
-            if path is not None and path.is_file():
-                scores[i] = self._layout.agreement(picture, read_picture(path))
-            else:  # without a picture the likeness of the windows has to do
+        best = np.argsort(-cosines, kind="stable")[: self.VERIFIED]
+        for i in best[
+            cosines[best] >= self.CERTAIN
+        ]:  # a still, bare scene has few features, and looks like nothing else
+            scores[i] = self._layout.calibrate(float(cosines[i]))
+        pictures = {int(i): seen for i in best if (seen := _thumbnail(percepts[i], root)) is not None}
+        if pictures:
+            agreed = self._layout.agreement(picture, list(pictures.values()))
+            scores[list(pictures)] = np.maximum(scores[list(pictures)], agreed)
+        for i in best:
+            if int(i) not in pictures:  # without a thumbnail the likeness of the windows has to do
                 scores[i] = self._layout.calibrate(float(cosines[i]))
         return scores
+
+
+def _thumbnail(percept: Percept, root: Path | None) -> Picture | None:
+    path = root / percept.thumbnail if root is not None and percept.thumbnail else None
+    return read_picture(path) if path is not None and path.is_file() else None
