@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,9 +26,15 @@ def filter_bank(bands: int, fft: int, low_hz: float, high_hz: float) -> Vector:
     return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
 
 
+@lru_cache(maxsize=8)
+def _hann(length: int) -> Vector:
+    """float32[length], periodic."""
+    return np.hanning(length + 1)[:-1].astype(np.float32)
+
+
 def band_power(frames: NDArray[np.float32], bank: Vector) -> NDArray[np.float32]:
     """Mean-square power in each band of `frames` float32[n, window]: float32[n, bands]."""
-    window = np.hanning(frames.shape[1] + 1)[:-1].astype(np.float32)
+    window = _hann(frames.shape[1])
     fft = 2 * (bank.shape[0] - 1)
     spectrum = np.fft.rfft(frames * window, fft)  # [n, fft / 2 + 1]
     power = np.square(spectrum.real) + np.square(spectrum.imag)

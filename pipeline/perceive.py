@@ -21,9 +21,12 @@ from ..records import NS_PER_S, Moment, Observation, Percept, Picture, Vector, s
 
 if TYPE_CHECKING:
     from ..operators.change import SceneChange
+    from ..operators.separate import ChangeGate
 
-THUMBNAIL = 480
-"""Long side of the small picture that a percept carries."""
+CARRIED = 1280
+"""Long side of the picture that a percept carries, at most; what is stored of it is a smaller thumbnail."""
+AFRESH_NS = 2 * NS_PER_S
+"""The gate before the picture encoder starts afresh this often."""
 MOMENT_NS = NS_PER_S
 """Without pictures a moment is given out this often."""
 AHEAD = 24
@@ -46,19 +49,30 @@ class Sense(Protocol):
 
 
 class Vision:
-    """Pictures to percepts: one for each sampled picture and camera."""
+    """Pictures to percepts: one for each sampled picture, and camera, that is no longer like the last one encoded.
+
+    The gate is HippoMM's (SSIM against the last picture that passed, or its running sum). It starts afresh on a fixed
+    grid of stream time, so that a resumed stream passes the same pictures from the next grid line on.
+    """
 
     def __init__(self, stream: str, encoder: Encoder[Picture], interval_ns: int) -> None:
         self.settled_ns = 0
         self._stream = stream
         self._encoder = encoder
         self._interval_ns = interval_ns
+        self._gates: dict[str, ChangeGate] = {}
+        self._window = -1
 
     def take(self, observation: Observation) -> list[Percept]:
         self.settled_ns = observation.t_ns
-        if not observation.images:
+        if observation.t_ns // AFRESH_NS != self._window:
+            self._window = observation.t_ns // AFRESH_NS
+            for gate in self._gates.values():
+                gate.clear()
+        passed = {camera: picture for camera, picture in observation.images.items() if self._passes(camera, picture)}
+        if not passed:
             return []
-        encoded = self._encoder.encode(list(observation.images.values()))
+        encoded = self._encoder.encode(list(passed.values()))
         spec = self._encoder.spec
         return [
             Percept(
@@ -71,14 +85,21 @@ class Vision:
                 vector=encoded.vectors[i],
                 tokens=None if encoded.tokens is None else encoded.tokens[i],
                 origin=spec.name,
-                picture=small(picture),
+                picture=small(picture, CARRIED),
             )
-            for i, (camera, picture) in enumerate(observation.images.items())
+            for i, (camera, picture) in enumerate(passed.items())
         ]
 
     def flush(self, t_ns: int) -> list[Percept]:
         self.settled_ns = t_ns
         return []
+
+    def _passes(self, camera: str, picture: Picture) -> bool:
+        from ..operators.separate import ChangeGate
+
+        gate = self._gates.setdefault(camera, ChangeGate())
+        gate.look(picture)
+        return gate.changed
 
 
 class Captions:
@@ -222,7 +243,7 @@ class Words:
                     text=item.text,
                     origin=self._origin,
                     confidence=item.confidence,
-                    picture=None if picture is None else small(picture),
+                    picture=None if picture is None else small(picture, CARRIED),
                 )
             )
         return made
@@ -374,7 +395,7 @@ def level_db(mean_square: float) -> float:
     return max(10.0 * math.log10(max(mean_square, 1e-30)), -120.0)
 
 
-def small(picture: Picture, side: int = THUMBNAIL) -> Picture:
+def small(picture: Picture, side: int) -> Picture:
     """uint8[H, W, 3] -> uint8[h, w, 3] with a long side of at most `side`."""
     import cv2
 
