@@ -151,7 +151,7 @@ class Finder:
 
     def _passages(self, percepts: Sequence[Percept], claim: Claim) -> list[Passage]:
         """Each hit alone and, in speech, with its neighbours across short pauses (a cue is not a sentence)."""
-        passages = {(p.id,): (p,) for p in percepts}
+        passages: dict[tuple[str, ...], tuple[Percept, ...]] = {(p.id,): (p,) for p in percepts}
         most = self.settings.max_joined
         spoken = [p for p in percepts if p.lane == "speech"]
         if sum(len(c.terms) for c in claim.chunks) < 2 and not claim.quotes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..records import NS_PER_S, Lane, Percept
@@ -18,6 +18,14 @@ UTTERANCE_NS = 15 * NS_PER_S
 _ASKS_NUMBER = re.compile(
     r"\b(?:how (?:many|much|far|long|old|tall|high)|(?:at )?what time|which number|what number)\b", re.I
 )
+_COUNTED_IN: Mapping[str, Lane] = {
+    "sound": "sound",
+    "noise": "sound",
+    "sentence": "speech",
+    "utterance": "speech",
+    "remark": "speech",
+}
+"""Where what is counted lies; all else is printed in the picture."""
 _SAID = {"speech": "said", "caption": "shown", "vision": "seen", "sound": "heard", "state": "felt"}
 
 
@@ -179,13 +187,7 @@ class Extractive:
         return Conclusion(f"{len(merged)} {noun}: at {times}.", False, found[0].score, _support(merged))
 
     def _count_lane(self, question: Question, counted: str, finder: Finder) -> Conclusion:
-        lane: Lane = {
-            "sound": "sound",
-            "noise": "sound",
-            "sentence": "speech",
-            "utterance": "speech",
-            "remark": "speech",
-        }.get(counted, "caption")  # type: ignore[assignment]
+        lane = _COUNTED_IN.get(counted, "caption")
         percepts = finder.snapshot.percepts(lanes=(lane,), stream=finder.stream)
         if question.anchor is not None:
             anchors, reason = self._seek(question.anchor, question.anchor.lanes, finder)

@@ -19,7 +19,7 @@ from .evidence import ReasonSettings
 from .perceive import Perception
 from .picture import read_picture
 from .reason import Reasoner, make_reasoner
-from .senses import DEFAULT_LANES, make_senses, senses_of
+from .senses import DEFAULT_LANES, senses_of, senses_of_observations
 from .sight import LayoutSight
 from .sources import SourceSettings, open_source
 from .watch import Progress, Watched, stream_of, watch
@@ -104,15 +104,8 @@ class Mneme:
             if observation.stream not in self._observed:
                 memory = self._writer()
                 recorder = memory.recorder(Stream(observation.stream, "observed", "", profile=self.profile.name))
-                senses = make_senses(
-                    observation.stream,
-                    self.profile,
-                    DEFAULT_LANES,
-                    round(NS_PER_S / self._source_settings.fps),
-                    pictures=True,
-                    sound=True,
-                    words=observation.text is not None,
-                )
+                interval_ns = round(NS_PER_S / self._source_settings.fps)
+                senses = senses_of_observations(observation.stream, self.profile, DEFAULT_LANES, interval_ns)
                 self._observed[observation.stream] = (Perception(senses), recorder)
             perception, recorder = self._observed[observation.stream]
             return [ack for moment in perception.push(observation) for ack in recorder.observe(moment)]

@@ -67,11 +67,8 @@ class OpenAIReasoner:
             return abstain("nothing in this memory is near the question")
         content = self._content(question, pieces, finder.root)
         try:
-            reply = self._client.chat.completions.create(
-                model=self._settings.model,
-                temperature=0.0,
-                messages=[{"role": "system", "content": _SYSTEM}, {"role": "user", "content": content}],
-            )  # type: ignore[misc,list-item]
+            messages: Any = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": content}]
+            reply = self._client.chat.completions.create(model=self._settings.model, temperature=0.0, messages=messages)
             text = (reply.choices[0].message.content or "").strip()
         except (OpenAIError, IndexError, AttributeError) as error:
             raise MissingError(

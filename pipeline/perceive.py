@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..encoders.base import CaptionReader, Encoder, Heard, Listener, Read, TextEncoder
-from ..records import NS_PER_S, Moment, Observation, Percept, Picture, Vector, samples_to_ns
+from ..records import NS_PER_S, Lane, Moment, Observation, Percept, Picture, Vector, samples_to_ns
 
 if TYPE_CHECKING:
     from ..operators.change import SceneChange
@@ -212,7 +212,7 @@ class Sound:
 class Words:
     """Complete words to percepts with their vectors; of several with one span each gets its own ordinal."""
 
-    def __init__(self, stream: str, lane: str, text: TextEncoder, origin: str) -> None:
+    def __init__(self, stream: str, lane: Lane, text: TextEncoder, origin: str) -> None:
         self._stream = stream
         self._lane = lane
         self._text = text
@@ -237,7 +237,7 @@ class Words:
                     self._lane,
                     item.t0_ns,
                     item.t1_ns,
-                    self._ordinal,  # type: ignore[arg-type]
+                    self._ordinal,
                     space=self._text.spec.space.name,
                     vector=vector,
                     text=item.text,

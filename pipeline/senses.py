@@ -16,12 +16,20 @@ DEFAULT_LANES: tuple[Lane, ...] = ("vision", "sound", "speech", "caption")
 
 
 def make_senses(
-    stream: str, profile: Profile, lanes: Sequence[Lane], interval_ns: int, *, pictures: bool, sound: bool, words: bool
+    stream: str,
+    profile: Profile,
+    lanes: Sequence[Lane],
+    interval_ns: int,
+    *,
+    pictures: bool,
+    sound: bool,
+    words: bool,
+    recognise: bool,
 ) -> Senses:
     """The senses of one stream.
 
-    `pictures`, `sound`, `words`: what the stream has; where it has words (subtitles) they are what is spoken, and
-    nothing is recognised. `interval_ns`: between two sampled pictures.
+    `pictures`, `sound`, `words`: what the stream has or may have. `recognise`: whether speech is recognised from the
+    sound. `interval_ns`: between two sampled pictures.
     """
     eyes: list[Sense] = []
     ears: list[Sense] = []
@@ -39,7 +47,7 @@ def make_senses(
     voice = None  # whoever hears speech tells the sound lane what is speech; it must hear each sound first
     if "speech" in lanes and words:
         ears.append(Subtitles(stream, profile.text))
-    elif "speech" in lanes and sound:
+    if "speech" in lanes and sound and recognise:
         origin, recogniser = profile.speech()
         voice = recogniser
         ears.append(Speech(stream, recogniser, profile.text, origin))
@@ -50,7 +58,8 @@ def make_senses(
 
 
 def senses_of(info: SourceInfo, profile: Profile, lanes: Sequence[Lane], interval_ns: int, *, words: bool) -> Senses:
-    """The senses for a source; `words` false: its subtitles are not to be used."""
+    """The senses for a source. Where it has subtitles they are what is spoken, unless `words` is false."""
+    words = words and info.has_subtitles
     return make_senses(
         info.stream,
         profile,
@@ -58,5 +67,11 @@ def senses_of(info: SourceInfo, profile: Profile, lanes: Sequence[Lane], interva
         interval_ns,
         pictures=info.width is not None,
         sound=info.has_sound,
-        words=words and info.has_subtitles,
+        words=words,
+        recognise=not words,
     )
+
+
+def senses_of_observations(stream: str, profile: Profile, lanes: Sequence[Lane], interval_ns: int) -> Senses:
+    """The senses for a live stream, which may bring anything: what it is told and what it hears both count."""
+    return make_senses(stream, profile, lanes, interval_ns, pictures=True, sound=True, words=True, recognise=True)

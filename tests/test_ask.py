@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mneme
 import numpy as np
 import pytest
+
+import mneme
 from mneme.errors import MnemeError, QuestionError
 from mneme.memory.memory import Memory
 from mneme.records import Answer, to_s

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+
 from mneme.errors import SettingsError, SourceError
 from mneme.pipeline.sources import Source, SourceSettings, open_source
 

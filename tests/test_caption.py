@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from mneme.encoders.base import Read
-from mneme.encoders.caption import Captions, Line, LineReader, RapidLines
-from mneme.records import NS_PER_S, Picture, to_ns
 from PIL import Image, ImageDraw, ImageFont
+
+from mneme.encoders.base import Read
+from mneme.encoders.caption import Captions
+from mneme.encoders.ocr import Line, LineReader, RapidLines
+from mneme.records import NS_PER_S, Picture, to_ns
 
 WIDTH, HEIGHT = 640, 360
 Scene = Callable[[float], Picture]

@@ -12,11 +12,12 @@ from typer.testing import CliRunner
 from mneme.ui.cli import app
 
 runner = CliRunner()
+SPOKEN = [(2.0, 4.0, "The bakery opens at half past six.")]
 
 
 @pytest.fixture(scope="module")
 def memory(tmp_path_factory: pytest.TempPathFactory, remember: Any) -> Path:
-    folder: Path = remember(tmp_path_factory.mktemp("cli") / "m.mneme", [(2.0, 4.0, "The bakery opens at half past six.")])
+    folder: Path = remember(tmp_path_factory.mktemp("cli") / "m.mneme", SPOKEN)
     return folder
 
 
@@ -31,8 +32,11 @@ def refused(*arguments: object) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("content", [b"", b"just text", bytes(3000), b"\x89PNG\r\n\x1a\n", b"RIFF\x00\x00\x00\x00WAVE"],
-                         ids=["empty", "text", "zeros", "png-head", "wave-head"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"just text", bytes(3000), b"\x89PNG\r\n\x1a\n", b"RIFF\x00\x00\x00\x00WAVE"],
+    ids=["empty", "text", "zeros", "png-head", "wave-head"],
+)
 def test_what_is_no_video_is_refused_and_no_memory_made(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.mp4").write_bytes(content)
     assert "x.mp4" in refused("watch", tmp_path / "x.mp4", "--memory", tmp_path / "m.mneme")
@@ -43,7 +47,7 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "missing.mp4" in refused("watch", tmp_path / "missing.mp4", "--memory", tmp_path / "m.mneme")
 
 
-@pytest.mark.parametrize("question", ["", "   ", "??", "why " * 2500], ids=["empty", "blank", "marks", "10,000 characters"])
+@pytest.mark.parametrize("question", ["", "   ", "??", "why " * 2500], ids=["empty", "blank", "marks", "endless"])
 def test_a_question_that_cannot_be_asked_is_refused(memory: Path, question: str) -> None:
     assert "question" in refused("ask", question, "--memory", memory)
 
@@ -71,8 +75,10 @@ def test_a_memory_of_another_version_is_refused(memory: Path, tmp_path: Path) ->
     assert "99" in refused("events", "--memory", tmp_path)
 
 
-@pytest.mark.parametrize("option", [["--lanes", "smell"], ["--fps", "0"], ["--fps", "nan"], ["--subtitles", "none.srt"]])
-def test_options_that_make_no_sense_are_refused(memory: Path, tmp_path: Path, make_video: Any, option: list[str]) -> None:
+@pytest.mark.parametrize(
+    "option", [["--lanes", "smell"], ["--fps", "0"], ["--fps", "nan"], ["--subtitles", "none.srt"]]
+)
+def test_options_that_make_no_sense_are_refused(tmp_path: Path, make_video: Any, option: list[str]) -> None:
     film = make_video(tmp_path / "f.mp4", seconds=1)
     refused("watch", film, "--memory", tmp_path / "m.mneme", *option)
 
@@ -87,8 +93,9 @@ def test_settings_that_are_wrong_are_refused(memory: Path, tmp_path: Path) -> No
     (tmp_path / "b.toml").write_text("[ask]\nacept = 0.5\n")
     (tmp_path / "c.toml").write_text("[ask\n")
     for name, word in (("a", "accept"), ("b", "acept"), ("c", "c.toml")):
-        assert word in refused("ask", "When is the bakery mentioned?", "--memory", memory, "--config",
-                               tmp_path / f"{name}.toml")
+        assert word in refused(
+            "ask", "When is the bakery mentioned?", "--memory", memory, "--config", tmp_path / f"{name}.toml"
+        )
 
 
 def test_answers_and_checks_can_be_read_by_people(memory: Path) -> None:

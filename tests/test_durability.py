@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mneme.errors import MnemeError
 from mneme.memory.memory import Memory
 from mneme.memory.settings import MemorySettings

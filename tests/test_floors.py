@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mneme
 import pytest
+
+import mneme
 
 ROOT = Path(mneme.__file__).parent
 FLOORS = {"deploy": 4, "ui": 4, "pipeline": 3, "memory": 2, "encoders": 2, "operators": 1}

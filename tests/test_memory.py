@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from mneme.errors import MemoryFormatError, MnemeError
 from mneme.memory.episodic import ExtractiveSummariser, build_event
 from mneme.memory.memory import Memory
@@ -211,7 +212,7 @@ def test_a_picture_becomes_a_small_thumbnail(memory: Memory) -> None:
     [percept] = memory.snapshot().percepts()
     assert percept.thumbnail == f"thumbnails/{percept.id[:2]}/{percept.id}.jpg"
     with Image.open(memory.root / percept.thumbnail) as image:
-        assert image.size == (320, 180)
+        assert image.size == (480, 270)
         assert np.asarray(image)[90, 160, 0] == pytest.approx(200, abs=8)
 
 

@@ -9,8 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import mneme
 import pytest
+
+import mneme
 from mneme.errors import MissingError, SettingsError
 
 
@@ -102,6 +103,7 @@ def test_evidence_goes_in_as_text_parts_and_the_citation_comes_back(endpoint: En
 
 def test_pictures_of_the_evidence_go_in_as_image_parts(endpoint: Endpoint, tmp_path: Path, text_tower: Any) -> None:
     import numpy as np
+
     from mneme.encoders.profiles import Embedded
     from mneme.memory.memory import Memory
     from mneme.records import Moment, Percept, Stream, to_ns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mneme.encoders.phonetics import Pronouncer, distance, spell_out
 from mneme.errors import MissingError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from mneme.memory.ledger import StreamState
 from mneme.memory.memory import Memory
 from mneme.memory.recall import Query, recall

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mneme.operators.retrieve import cross_modal_windows, rank_blocks, rank_fusion, with_neighbours
 
 

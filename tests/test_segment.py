@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mneme.operators.change import LAG, SceneChange
 from mneme.operators.segment import (
     BoundarySettings,

@@ -8,8 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mneme.operators.separate import ChangeGate, Separator, keyframes, ssim
 from numpy.lib.stride_tricks import sliding_window_view
+
+from mneme.operators.separate import ChangeGate, Separator, keyframes, ssim
 
 
 def plain_keyframes(features: np.ndarray, threshold: float) -> list[int]:

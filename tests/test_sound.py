@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from mneme.encoders.base import Heard, Listener, SoundEncoder
 from mneme.encoders.sound import LogMel, Onsets, loudness_db
 from mneme.records import SOUND_RATE, Vector, samples_to_ns, to_ns, to_s

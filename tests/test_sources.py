@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from mneme.errors import SourceError
 from mneme.pipeline.container import Layout
 from mneme.pipeline.frames import FrameFinder, upright

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mneme.encoders.base import Heard, Listener
 from mneme.encoders.sound import Onsets
 from mneme.encoders.speech import Recogniser, VoiceActivity

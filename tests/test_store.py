@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mneme.errors import LockedError, MemoryFormatError, MnemeError
 from mneme.memory.ledger import StreamState
 from mneme.memory.lock import WriterLock

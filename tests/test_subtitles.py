@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from mneme.errors import SourceError
 from mneme.pipeline.subtitles import Cue, decode, find_side_car, packet_text, parse, plain, read_side_car
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mneme.encoders.base import TextEncoder
 from mneme.encoders.onnx_graph import Graph, port, varint
 from mneme.encoders.runtime import onnx_session

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
 from mneme.encoders.base import Encoder
 from mneme.encoders.vision import DIM, WINDOWS, Layout
 from mneme.records import Picture
-from PIL import Image, ImageDraw, ImageFilter
 
 WIDTH, HEIGHT = 640, 360
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mneme.errors import QuestionError
-from mneme.records import Answer, Evidence, to_ns
 
 from benchmarks.scoring import first_number, judge, score_boundaries, voice_of
 from benchmarks.vlog import ask_all, by_category, find_subtitles, find_videos, refusals
 from benchmarks.watching import peak_mb
+from mneme.errors import QuestionError
+from mneme.records import Answer, Evidence, to_ns
 
 
 def question(category: str = "speech-when", **changes: Any) -> dict[str, Any]:

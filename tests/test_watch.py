@@ -57,14 +57,17 @@ def film(tmp_path_factory: pytest.TempPathFactory, make_video: Any) -> Path:
     folder = tmp_path_factory.mktemp("film")
     (folder / "pier.srt").write_text(CUES, encoding="utf-8")
     scenes = [scene(1, "PIER 3 NORVIK"), scene(2), scene(3, "HALL 12 OPEN")]
-    path: Path = make_video(folder / "pier.mp4", seconds=24, fps=10, size=SIZE, scenes=scenes, sound=bell, numbered=False)
+    path: Path = make_video(
+        folder / "pier.mp4", seconds=24, fps=10, size=SIZE, scenes=scenes, sound=bell, numbered=False
+    )
     return path
 
 
 def cli(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "mneme", *map(str, arguments)], capture_output=True, text=True,
-                          check=False, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-m", "mneme", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=300
+    )
     assert not check or done.returncode == 0, done.stderr
     return done
 
@@ -80,8 +83,10 @@ def watched(film: Path) -> Path:
 def content(folder: Path) -> tuple[object, ...]:
     with Memory.open(folder) as memory:
         snapshot = memory.snapshot()
-        return ([(p.id, p.lane, p.t0_ns, p.t1_ns, p.text) for p in snapshot.percepts()],
-                [(e.id, e.t0_ns, e.t1_ns, e.gist, e.percepts) for e in snapshot.events()])
+        return (
+            [(p.id, p.lane, p.t0_ns, p.t1_ns, p.text) for p in snapshot.percepts()],
+            [(e.id, e.t0_ns, e.t1_ns, e.gist, e.percepts) for e in snapshot.events()],
+        )
 
 
 def test_a_film_becomes_events_and_percepts_in_every_lane(watched: Path) -> None:
@@ -108,7 +113,9 @@ def test_a_film_becomes_events_and_percepts_in_every_lane(watched: Path) -> None
         ("What is said while the sign PIER 3 NORVIK is on screen?", 2.0, 4.5, "pier three"),
     ],
 )
-def test_another_process_is_shown_the_moment(watched: Path, question: str, t0_s: float, t1_s: float, words: str) -> None:
+def test_another_process_is_shown_the_moment(
+    watched: Path, question: str, t0_s: float, t1_s: float, words: str
+) -> None:
     answer = json.loads(cli("ask", question, "--memory", watched, "--json").stdout)
     assert set(answer) == {"answer", "abstained", "confidence", "evidence", "timings_ms"}
     assert not answer["abstained"], answer
@@ -197,7 +204,10 @@ def test_a_profile_is_chosen_once(film: Path, tmp_path: Path) -> None:
         memory.watch(film, lanes=("speech",))
     with pytest.raises(SettingsError, match="made with profile 'embedded'"):
         mneme.open(tmp_path / "m.mneme", profile="clip")
-    with pytest.raises(SettingsError, match="no profile 'strong'"), mneme.open(tmp_path / "n", profile="strong") as other:
+    with (
+        pytest.raises(SettingsError, match="no profile 'strong'"),
+        mneme.open(tmp_path / "n", profile="strong") as other,
+    ):
         other.watch(film)
 
 
@@ -207,9 +217,14 @@ def observations(until_s: float) -> Iterator[Observation]:
     for tick in range(int(until_s * 5)):
         t_ns = tick * 200_000_000
         text = "Bring the tray to table nine." if tick == 10 else None
-        yield Observation("robot", t_ns, {"head": draw(tick / 5)}, text=text,
-                          text_until_ns=None if text is None else t_ns + 2_000_000_000,
-                          sound=np.zeros(3200, dtype=np.float32))
+        yield Observation(
+            "robot",
+            t_ns,
+            {"head": draw(tick / 5)},
+            text=text,
+            text_until_ns=None if text is None else t_ns + 2_000_000_000,
+            sound=np.zeros(3200, dtype=np.float32),
+        )
 
 
 def test_live_observations_are_remembered_as_they_come(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from mneme.memory import ledger, tables
 from mneme.memory.ledger import StreamState
 from mneme.memory.memory import Memory
