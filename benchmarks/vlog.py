@@ -24,6 +24,7 @@ from typing import Any
 from mneme.errors import MnemeError
 from mneme.records import Answer, to_s
 
+from .controls import asker, controls
 from .scoring import Boundaries, Question, Truth, Verdict, is_within, score, score_boundaries, voice_of
 from .watching import ROOT, Watching, watch_apart
 
@@ -50,6 +51,8 @@ class Report:
     watching_senses: Watching | None = None
     """Vision and sound only."""
     cold_ask_s: float | None = None
+    controls: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """control -> (right, asked) within scope."""
 
 
 def find_videos(folder: Path) -> list[tuple[Path, Truth, Path | None]]:
@@ -102,6 +105,11 @@ def measure(video: Path, truth: Truth, subtitles: Path | None, memories: Path, h
         subtitled=subtitles is not None,
         cold_ask_s=time_cold_ask(whole, truth["questions"][0]["question"]),
     )
+    within = [q for q in truth["questions"] if is_within(q)]
+    for name, keeps_for in controls(whole):
+        answer = asker(whole, keeps_for)
+        given = [answer(q, video.parent / q["image"] if q.get("image") else None) for q in within]
+        report.controls[name.split(" (")[0]] = (sum(v.right for v in score(within, given)), len(within))
     if hear and subtitles is not None:
         alone = memories / f"{video.stem}.alone.mneme"
         report.watching_heard = watch_apart(video, alone, subtitles=False)
@@ -170,6 +178,7 @@ def show(reports: Sequence[Report]) -> None:
     console.print(table)
     unanswerable, answerable = refusals(verdicts)
     console.print(f"refused within scope: unanswerable {_ratio(unanswerable)}, answerable {_ratio(answerable)}")
+    console.print(_control_table(reports, by_category(within), Table))
     console.print(_speed_table(reports, Table))
     heard = {voice: [v for report in reports for v in report.heard.get(voice, ())] for voice in ("human", "synthetic")}
     if any(heard.values()):
@@ -190,6 +199,25 @@ def show(reports: Sequence[Report]) -> None:
                 cited = ", ".join(f"{a:.1f}-{b:.1f}" for a, b in v.spans_s[:3])
                 misses.add_row(v.id, v.question, v.expected, v.got, cited)
             console.print(misses)
+
+
+def _control_table(reports: Sequence[Report], right: dict[str, tuple[int, int]], table_of: Any) -> Any:
+    """The memory beside its controls, within scope, by the same reasoner."""
+    table = table_of("handed to the reasoner", "right / asked", title="controls, within scope")
+    table.add_row("the memory", _ratio(_total(right)), style="bold")
+    for name, count in control_totals(reports).items():
+        table.add_row(name, _ratio(count))
+    return table
+
+
+def control_totals(reports: Sequence[Report]) -> dict[str, tuple[int, int]]:
+    """control -> (right, asked) over all videos."""
+    totals: dict[str, tuple[int, int]] = {}
+    for report in reports:
+        for name, (right, asked) in report.controls.items():
+            before = totals.get(name, (0, 0))
+            totals[name] = (before[0] + right, before[1] + asked)
+    return totals
 
 
 def _speed_table(reports: Sequence[Report], table_of: Any) -> Any:
@@ -235,6 +263,7 @@ def as_json(reports: Sequence[Report]) -> dict[str, Any]:
         "within": by_category(v for v in verdicts if v.within),
         "apart": by_category(v for v in verdicts if not v.within),
         "refused": {"unanswerable": unanswerable, "answerable": answerable},
+        "controls": control_totals(reports),
         "f1": {report.name: report.boundaries.f1 for report in reports},
         "reports": [asdict(report) for report in reports],
     }

@@ -26,13 +26,13 @@ def union(a: Box, b: Box) -> Box:
 
 def joined(boxes: Iterable[Box]) -> list[Box]:
     """Boxes that overlap become one."""
-    joined: list[Box] = []
+    apart: list[Box] = []
     for box in boxes:
-        while (touching := next((other for other in joined if overlap(box, other) > 0), None)) is not None:
-            joined.remove(touching)
+        while (touching := next((other for other in apart if overlap(box, other) > 0), None)) is not None:
+            apart.remove(touching)
             box = union(box, touching)
-        joined.append(box)
-    return joined
+        apart.append(box)
+    return apart
 
 
 def clipped(box: Sequence[float], width: int, height: int) -> Box:

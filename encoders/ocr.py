@@ -76,23 +76,23 @@ class RapidLines:
 
 def rows(lines: Sequence[Line]) -> list[Line]:
     """Pieces of one printed line, which the detector may part at wide gaps, put together."""
-    rows: list[Line] = []
+    whole: list[Line] = []
     for line in sorted(lines, key=lambda piece: (piece.box[0], piece.box[1])):
-        for i, row in enumerate(rows):
+        for i, row in enumerate(whole):
             a, b = row.box, line.box
             tall = min(a[3] - a[1], b[3] - b[1])
             level = min(a[3], b[3]) - max(a[1], b[1]) > 0.6 * max(a[3] - a[1], b[3] - b[1])
             if level and -0.5 * tall < b[0] - a[2] < 1.5 * tall:
-                rows[i] = Line(f"{row.text} {line.text}", min(row.score, line.score), union(a, b))
+                whole[i] = Line(f"{row.text} {line.text}", min(row.score, line.score), union(a, b))
                 break
         else:
-            rows.append(line)
-    return sorted(rows, key=lambda row: (row.box[1], row.box[0]))
+            whole.append(line)
+    return sorted(whole, key=lambda row: (row.box[1], row.box[0]))
 
 
-def worth_keeping(rows: Sequence[Line], score: float) -> list[Line]:
+def worth_keeping(lines: Sequence[Line], score: float) -> list[Line]:
     """Lines that are words, and the short ones beside them: alone, such are seen in fur, grids and toys."""
-    level = [r for r in rows if r.score >= score and r.box[2] - r.box[0] > 0.8 * (r.box[3] - r.box[1])]
+    level = [r for r in lines if r.score >= score and r.box[2] - r.box[0] > 0.8 * (r.box[3] - r.box[1])]
     if not any(len(plain(row.text)) >= 4 for row in level):
         return []
     return [row for row in level if len(plain(row.text)) >= (2 if row.score >= 0.9 else 4)]
