@@ -73,6 +73,8 @@ class Layout:
 
     def encode(self, batch: Sequence[Picture]) -> Encoded:
         """uint8[H, W, 3] RGB pictures of any sizes -> vectors[b, DIM] and tokens[b, len(WINDOWS), DIM], unit length."""
+        if not batch:
+            return Encoded(np.zeros((0, DIM), np.float32), np.zeros((0, len(WINDOWS), DIM), np.float16))
         tokens = np.stack([_describe(_cells(picture), WINDOWS) for picture in batch])
         return Encoded(np.ascontiguousarray(tokens[:, 0]), tokens.astype(np.float16))
 

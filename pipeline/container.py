@@ -7,7 +7,7 @@ nothing has to be kept until the other side catches up.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -156,15 +156,16 @@ class Track:
         """The first frame that can be decoded, or None; leaves the track at an unknown place."""
         return next(self._decoded(islice(self.packets(), PROBE_PACKETS)), None)
 
-    def frames(self, from_ns: int = 0) -> Iterator[Any]:
+    def frames(self, from_ns: int = 0, through: Callable[[Iterator[Any]], Iterator[Any]] = iter) -> Iterator[Any]:
         """Decoded frames in order of time; the first is one that stands at or before `from_ns`, if there is any.
 
         Seeks to the key frame before `from_ns`. Where a container seeks by guess and lands too late, it is asked again
-        further back, and at last read from its beginning.
+        further back, and at last read from its beginning. From each such place on the packets go `through` to the
+        decoder.
         """
         back_ns = 0
         while from_ns > back_ns and self._seek(from_ns - back_ns):
-            decoded = self._in_order()
+            decoded = self._in_order(through)
             first = next(decoded, None)
             if first is not None and self.time_ns(first.pts) <= from_ns:
                 yield first
@@ -174,7 +175,7 @@ class Track:
         if not self._fresh:
             self.close()
             self._open()
-        yield from self._in_order()
+        yield from self._in_order(through)
 
     def _seek(self, t_ns: int) -> bool:
         import av
@@ -187,10 +188,10 @@ class Track:
             return False
         return True
 
-    def _in_order(self) -> Iterator[Any]:
+    def _in_order(self, through: Callable[[Iterator[Any]], Iterator[Any]]) -> Iterator[Any]:
         """Frames whose time stamps rise."""
         last: int | None = None
-        for frame in self._decoded(self.packets()):
+        for frame in self._decoded(through(self.packets())):
             if frame.pts is None and self.stream.type == "video" and self.stream.average_rate:
                 # A bare elementary stream has no time stamps: count pictures at its rate.
                 step = 1 / (self.stream.average_rate * self.stream.time_base)

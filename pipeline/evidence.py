@@ -14,7 +14,8 @@ import numpy as np
 from ..memory.recall import Query, recall
 from ..operators.retrieve import cross_modal_windows
 from ..records import NS_PER_S, Lane, Percept, Vector
-from .ground import Claim, Grounder, Likeness, Passage, claim_of
+from .claim import Claim, claim_of
+from .ground import Grounder, Likeness, Passage
 from .question import Phrase
 
 if TYPE_CHECKING:
@@ -137,9 +138,9 @@ class Finder:
         return [p for p in percepts if p.text]
 
     def _weigh(self, claim: Claim, passage: Passage, soft: Likeness, cosine: dict[str, float | None]) -> Found:
-        grounding = self._grounder.ground(claim, passage, soft)
         s = self.settings
         near = max((cosine.get(p.id) or 0.0 for p in passage.percepts), default=0.0)
+        grounding = self._grounder.ground(claim, passage, soft, near)
         semantic = min(max((near - s.semantic_floor) / (s.semantic_full - s.semantic_floor), 0.0), 1.0)
         score = (1 - s.semantic_share) * grounding.score + s.semantic_share * semantic
         # What a recogniser is unsure of counts less, but not little: its confidence orders, and is not calibrated.

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..records import NS_PER_S, Lane, Percept
 from .evidence import JOIN_NS, Finder, Found, run_around
+from .lexicon import ASKED_TYPES
 from .numbers import find_numbers
 from .question import WORDS, Phrase, Question
 from .reason import Conclusion, Support, abstain
@@ -78,10 +79,14 @@ class Extractive:
         found, reason = self._seek(question.about, question.target, finder)
         if not found:
             return abstain(reason)
-        best = found[0]
-        text = self._number(question, best) + self._answer_lines(question.about, self._whole(best, finder))
+        wholes = [self._whole(f, finder) for f in found]
+        fitting = [(f, w) for f, w in zip(found, wholes, strict=True) if _holds_asked_type(question.text, w)]
+        if not fitting:
+            return abstain(f"what is asked is not {_SAID[found[0].lane]} there ({_quote(found[0])})")
+        best, whole = fitting[0]
+        text = self._number(question, whole) + self._answer_lines(question.about, whole)
         how = f"{_SAID[best.lane]} at {span(best.t0_ns, best.t1_ns)}"
-        others = [f for f in found[1:] if f.score >= 0.9 * best.score][:2]
+        others = [f for f, _ in fitting[1:] if f.score >= 0.9 * best.score][:2]
         return Conclusion(f"{text} ({how}).", False, best.score, _support([best, *others]))
 
     def _beside(self, question: Question, finder: Finder) -> Conclusion:
@@ -174,8 +179,7 @@ class Extractive:
     def _count(self, question: Question, finder: Finder) -> Conclusion:
         counted = question.counted.rstrip("s")
         if counted in ("scene", "shot", "event") and question.about.empty:
-            events = finder.snapshot.events(finder.stream)
-            return Conclusion(f"{len(events)} scenes.", False, 0.6)
+            return self._count_scenes(finder)
         if question.about.empty and counted != "time":
             return self._count_lane(question, counted, finder)
         found, reason = self._seek(question.about, question.target, finder)
@@ -185,6 +189,19 @@ class Extractive:
         times = ", ".join(span(f.t0_ns, f.t1_ns) for f in merged)
         noun = "time" if len(merged) == 1 else "times"
         return Conclusion(f"{len(merged)} {noun}: at {times}.", False, found[0].score, _support(merged))
+
+    def _count_scenes(self, finder: Finder) -> Conclusion:
+        scenes = [
+            Support(e.stream, e.t0_ns, e.t1_ns, within[0], e.gist or span(e.t0_ns, e.t1_ns), 0.6)
+            for e in finder.snapshot.events(finder.stream)
+            if (within := finder.snapshot.percepts(stream=e.stream, t0_ns=e.t0_ns, t1_ns=e.t1_ns))
+        ]
+        if not scenes:
+            return abstain("no scene has been remembered yet")
+        times = ", ".join(span(s.t0_ns, s.t1_ns) for s in scenes)
+        return Conclusion(
+            f"{len(scenes)} {'scene' if len(scenes) == 1 else 'scenes'}: {times}.", False, 0.6, tuple(scenes)
+        )
 
     def _count_lane(self, question: Question, counted: str, finder: Finder) -> Conclusion:
         lane = _COUNTED_IN.get(counted, "caption")
@@ -329,10 +346,21 @@ def _search_lanes(lanes: Sequence[Lane]) -> tuple[Lane, ...]:
 
 
 def _relevant(about: Phrase, found: Found) -> list[str]:
-    """The lines of a span that share a word with the question; all of them where none does."""
+    """The lines of a span that share a word with the question and add another; all of them where none does."""
     lines = [line for p in found.percepts for line in (p.text or "").split("\n") if line.strip()]
     asked = {w.stem for part in (about.text, *about.quotes) for w in split(part) if w.lower not in STOP}
-    return [line for line in lines if {w.stem for w in split(line)} & asked] or lines
+    hits = [line for line in lines if {w.stem for w in split(line)} & asked]
+    telling = any({w.stem for w in split(line) if w.lower not in STOP} - asked for line in hits)
+    return hits if telling else lines
+
+
+def _holds_asked_type(question: str, found: Found) -> bool:
+    """Whether a span holds an instance of what is asked for: a colour for "which colour", a number for "how many"."""
+    text = found.text
+    for asks, instance, any_number in ASKED_TYPES:
+        if asks.search(question) and not instance.search(text) and not (any_number and find_numbers(text)):
+            return False
+    return True
 
 
 def _flat(percept: Percept) -> str:

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Literal, Protocol
+from typing import Protocol
 
 from ..records import Percept
 from .align import align
-from .numbers import Number, find_numbers, readings
-from .question import Phrase
-from .words import STOP, Word, content_flags, contrasts, excludes, split
+from .claim import HARD, Chunk, Claim, Kind, Term
+from .lexicon import ALIKE, OPPOSITES
+from .numbers import readings
+from .words import STOP, Word, excludes, split
 
-Kind = Literal["name", "number", "contrast", "plain", "light"]
 Likeness = Callable[[str, str], float]
 """How alike two words are, 0 to 1."""
 
@@ -26,6 +26,10 @@ RECOGNISED = frozenset({"pocketsphinx", "whisper"})
 """Origins whose words were guessed from sound: a name there may match by sound."""
 
 
+SOFT_FLOOR, NAMED_FLOOR = 0.7, 0.5
+"""Least likeness at which a needed word, and a needed name, counts as standing in the evidence."""
+YIELD_NEAR = 0.45
+"""Cosine from which the head of a grounded complement may be said otherwise."""
 QUOTED = 0.6
 """Share of a quotation that must stand in the evidence."""
 SOUNDS, MAY_SOUND, NAMED = 0.68, 0.60, 0.75
@@ -47,38 +51,6 @@ class Ear(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
-    """One word of a claim."""
-
-    word: Word
-    kind: Kind
-    number: Number | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Neighbouring content words, the last of them the head: "spare key", "side door"."""
-
-    terms: tuple[Term, ...]
-    optional: bool = False
-    """The type that is asked for ("which subject"), or the look of a scene that words cannot ground."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What must be found in the evidence."""
-
-    text: str
-    quotes: tuple[tuple[Word, ...], ...]
-    quote_numbers: tuple[Number, ...]
-    chunks: tuple[Chunk, ...]
-
-    @property
-    def empty(self) -> bool:
-        return not self.quotes and not self.chunks
-
-
-@dataclass(frozen=True, slots=True)
 class Passage:
     """Neighbouring percepts of one lane and stream, read as one text."""
 
@@ -89,6 +61,9 @@ class Passage:
     stems: frozenset[str]
     numbers: frozenset[str]
     recognised: bool
+    """Its words were guessed from sound."""
+    printed: bool
+    """Its words were read off a picture."""
 
     @classmethod
     def of(cls, percepts: Sequence[Percept]) -> Passage:
@@ -102,6 +77,7 @@ class Passage:
             frozenset(w.stem for w in words),
             readings(text),
             any(p.origin in RECOGNISED for p in percepts),
+            any(p.lane == "caption" for p in percepts),
         )
 
 
@@ -111,66 +87,6 @@ class Grounding:
 
     score: float
     missing: tuple[str, ...] = ()
-
-
-_ASKED = ("which", "what", "whose")
-_VISUAL = frozenset(["in", "over", "on", "above", "behind", "at"])
-_LANE_NOUN = frozenset(
-    ["caption", "captions", "slide", "slides", "sign", "signs", "text", "title", "video", "scene", "clip"]
-)
-
-
-def claim_of(phrase: Phrase) -> Claim:
-    """The claim of a phrase: its quotes, and the chunks of content words around its function words."""
-    quotes = tuple(tuple(split(q)) for q in phrase.quotes)
-    numbers = {(n.start, n.end): n for n in find_numbers(phrase.text)}
-    words = split(phrase.text)
-    content = content_flags(words)
-    chunks: list[Chunk] = []
-    open_terms: list[Term] = []
-    asked = visual = False  # of the chunk that is open
-    previous: Word | None = None
-    lane_noun_before = False
-
-    def close() -> None:
-        if open_terms:
-            chunks.append(Chunk(tuple(open_terms), asked or visual))
-            open_terms.clear()
-
-    for index, word in enumerate(words):
-        lower = word.lower
-        number = next((n for (a, b), n in numbers.items() if a <= word.start < b), None)
-        gap = phrase.text[previous.end : word.start] if previous else ""
-        if any(c in gap for c in ",;:!?()"):
-            close()
-        if number is not None:
-            if word.start == number.start:
-                open_terms.append(Term(word, "number", number))
-        elif _is_name(word, index, content[index]):
-            open_terms.append(Term(word, "name"))
-        elif not content[index]:
-            close()
-            visual = (lower in _VISUAL and lane_noun_before) or (visual and lower in ("the", "a", "an", "this", "that"))
-            asked = lower in _ASKED or (asked and lower in ("and", "or"))
-        else:
-            open_terms.append(Term(word, "contrast" if contrasts(lower) else "plain"))
-        lane_noun_before = lower in _LANE_NOUN or (
-            lane_noun_before and lower in ("is", "shown", "the", "a", "over", "in")
-        )
-        previous = word
-    close()
-    quote_numbers = tuple(n for q in phrase.quotes for n in find_numbers(q))
-    return Claim(" ".join([phrase.text, *phrase.quotes]).strip(), quotes, quote_numbers, tuple(chunks))
-
-
-def _is_name(word: Word, index: int, content: bool) -> bool:
-    """Capitalised inside the sentence, a single capital letter, or letters with digits (P2, 3B)."""
-    if word.has_digit:
-        return True
-    if index == 0 or not word.surface[0].isupper() or word.surface == "I":
-        return False
-    titled = word.lower in ("mr", "mrs", "ms", "dr", "doctor")
-    return not titled and (content or index > 1)
 
 
 class Grounder:
@@ -183,35 +99,39 @@ class Grounder:
 
     def soften(self, claim: Claim, passages: Sequence[Passage]) -> Likeness:
         """Likeness between the plain words of a claim and all content words of some passages, embedded in one batch."""
-        asked = sorted({t.word.lower for c in claim.chunks for t in c.terms if t.kind in ("plain", "contrast")})
+        asked = sorted({t.word.lower for c in claim.chunks for t in c.terms if t.kind not in ("name", "number")})
         there = sorted({w.lower for p in passages for w in p.words if w.lower not in STOP and not w.has_digit})
         return self._similar(asked, there) if asked and there else _never
 
-    def ground(self, claim: Claim, passage: Passage, soft: Likeness) -> Grounding:
-        """The claim against one passage."""
+    def ground(self, claim: Claim, passage: Passage, soft: Likeness, near: float) -> Grounding:
+        """The claim against one passage; `near`: the cosine of claim and passage as sentences."""
         missing: list[str] = []
+        yielding: list[str] = []
         scores: list[tuple[float, float]] = []  # (score, weight)
+        anchored = False  # something that tells things apart stands there
+        verbatim = True
         for quote in claim.quotes:
             score = self._quoted_aloud(quote, passage) if passage.recognised else self._quoted(quote, passage)
             scores.append((score, 3.0))
+            anchored |= score > 0
+            verbatim &= score >= 0.95
             if score == 0.0:
                 missing.append(" ".join(w.surface for w in quote))
-        for number in claim.quote_numbers:
-            if not number.stands_in(passage.numbers):
-                missing.append(number.surface)
+        if not verbatim:
+            missing += [number.surface for number in claim.quote_numbers if not number.stands_in(passage.numbers)]
         for chunk in claim.chunks:
-            support, absent = self._support(chunk, passage, soft)
-            if chunk.optional:
-                scores.append((support, 0.35))
-            else:
-                scores.append((support, 1.0))
-                missing.extend(absent)
+            support, absent, opposed = self._support(chunk, passage, soft, claim.fallback if claim.vague else None)
+            scores.append((support, chunk.weight))
+            (yielding if chunk.yields else missing).extend(absent)
+            missing += opposed
+            anchored |= not absent and support >= 0.85 and any(t.kind in HARD for t in chunk.terms)
         if not scores:
             return Grounding(0.0)
-        score = sum(s * w for s, w in scores) / sum(w for _, w in scores)
         if len(missing) == 1 and self._forgiven(claim, missing[0], passage):
             missing = []
-        return Grounding(score, tuple(missing))
+        if not (anchored and near >= YIELD_NEAR):
+            missing += yielding
+        return Grounding(sum(s * w for s, w in scores) / sum(w for _, w in scores), tuple(missing))
 
     def _forgiven(self, claim: Claim, lacking: str, passage: Passage) -> bool:
         """A sign says "PLATFORM 5 VIENNA" and no more: a plain word may lack where the asked type and a name stand."""
@@ -222,7 +142,10 @@ class Grounder:
         return asked and anchored and plain and bool(terms)
 
     def _quoted(self, quote: Sequence[Word], passage: Passage) -> float:
-        """How much of a quotation stands in the passage; 0 under `QUOTED`."""
+        """How much of a quotation stands in the passage; 0 under `QUOTED`, or where a letter or code of it lacks."""
+        codes = {w.lower for w in quote if (w.has_digit and not w.surface[0].isdigit()) or len(w.surface) == 1}
+        if codes - {"a", "i"} - passage.lower:
+            return 0.0
         score = align(quote, passage.words, self._printed).score
         return score if score >= QUOTED else 0.0
 
@@ -251,21 +174,28 @@ class Grounder:
         spoken = self._cached("quoted", name, passage.text, lambda: self._ear().locate(name, words)[0])
         return spoken if spoken >= NAMED else 0.0
 
-    def _support(self, chunk: Chunk, passage: Passage, soft: Likeness) -> tuple[float, list[str]]:
-        """(score, what is missing) of one chunk: names, numbers and modifiers are needed, the head may be close."""
+    def _support(
+        self, chunk: Chunk, passage: Passage, soft: Likeness, fallback: Kind | None
+    ) -> tuple[float, list[str], list[str]]:
+        """(score, needed words that lack, words whose opposites stand there); terms of `fallback` are needed."""
         scores: list[float] = []
         absent: list[str] = []
+        opposed: list[str] = []
         named = self._named_aloud(chunk, passage)
-        for position, term in enumerate(chunk.terms):
-            score = self._term(term, passage, soft)
-            if term.kind == "name":
-                score = max(score, 0.8 * named)
-            needed = term.kind in ("name", "number") or len(chunk.terms) == 1 or position < len(chunk.terms) - 1
-            floor = 0.5 if term.kind in ("name", "number", "contrast") else 0.3
-            if score < floor and needed:
+        for index, term in enumerate(chunk.terms):
+            score = max(self._term(term, passage, soft), 0.8 * named if term.kind == "name" else 0.0)
+            floor = NAMED_FLOOR if term.kind in ("name", "number") else SOFT_FLOOR
+            if score < floor and (chunk.needs(index) or (term.kind == fallback and not chunk.optional)):
                 absent.append(term.word.surface)
+            if score < 0.85 and term.kind != "number" and self._opposed(term.word, passage):
+                opposed.append(term.word.surface)
             scores.append(score)
-        return sum(scores) / len(scores), absent
+        return sum(scores) / len(scores), absent, opposed
+
+    @staticmethod
+    def _opposed(word: Word, passage: Passage) -> bool:
+        """Whether what stands there excludes the word: its opposite, or another of its row (weekdays, colours)."""
+        return excludes(word.lower, passage.lower) or bool(OPPOSITES.get(word.lower, _NONE) & passage.lower)
 
     def _term(self, term: Term, passage: Passage, soft: Likeness) -> float:
         word = term.word
@@ -275,23 +205,23 @@ class Grounder:
             return 1.0
         if word.has_digit or len(word.surface) == 1:
             return 0.0
-        slip = 0.0 if passage.recognised or len(word.surface) < 5 else self._best(self._printed, word, passage)
-        if slip >= 0.8:  # of the reader of captions
+        if term.kind != "name" and ALIKE.get(word.lower, _NONE) & passage.lower:
+            return 0.9
+        if passage.printed and len(word.surface) >= 5 and self._slip(term, passage):
             return 0.9
         if passage.recognised:
             spoken = [w.lower for w in passage.words]  # "Dashwood" may stand there as "dash would"
             heard = self._cached("spoken", word.lower, passage.text, lambda: self._ear().find(word.lower, spoken)[0])
             if heard >= 0.75:
                 return 0.8 * heard
-        if term.kind == "name":
-            return 0.0
-        if excludes(word.lower, passage.lower):
+        if term.kind == "name" or self._opposed(word, passage):
             return 0.0
         return max((soft(word.lower, w.lower) for w in passage.words if w.lower not in STOP), default=0.0)
 
-    @staticmethod
-    def _best(likeness: Callable[[Word, Word], float], word: Word, passage: Passage) -> float:
-        return max((likeness(word, w) for w in passage.words), default=0.0)
+    def _slip(self, term: Term, passage: Passage) -> bool:
+        """Whether a printed word is this one but for letters that its reader mistook; a name begins alike."""
+        others = [w for w in passage.words if term.kind != "name" or w.lower[0] == term.word.lower[0]]
+        return max((self._printed(term.word, w) for w in others), default=0.0) >= 0.8
 
     def _heard(self, a: Word, b: Word) -> float:
         """Equal stems, or words that sound alike."""
@@ -324,3 +254,6 @@ class Grounder:
 
 def _never(_a: str, _b: str) -> float:
     return 0.0
+
+
+_NONE: frozenset[str] = frozenset()

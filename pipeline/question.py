@@ -24,7 +24,7 @@ WORDS: tuple[Lane, ...] = ("speech", "caption")
 _CUES: dict[Lane, str] = {
     "speech": r"sa(?:y|ys|id|ying)|sp(?:eak|eaks|oke|oken|eaking|eech)|speakers?|voices?|narrat\w+|presenter|"
     r"mention\w*|talk(?:s|ed|ing)?|tell(?:s|ing)?|told|announce\w*|sentence|utter\w*|ask(?:s|ed|ing)?|"
-    r"quot\w+|(?:which|what|the) words|remark\w*|explain\w*|describe\w*|discuss\w*|dialogue|conversation|spoke|"
+    r"quot\w+|(?:which|what) words|remark\w*|explain\w*|describe\w*|discuss\w*|dialogue|conversation|spoke|"
     r"recit\w+|warn\w*|remind\w*",
     "caption": r"captions?|slides?|signs?|texts?|titles?|labels?|banners?|written|writing|reads?|printed|lettering|"
     r"headlines?|bullets?|notice ?boards?|whiteboards?|blackboards?|posters?|overlays?|"
@@ -41,6 +41,13 @@ _CAPITALS = re.compile(
     r"\b\d+(?::\d\d)*(?:[ \-/&]+[A-Z][A-Z]+\b)+(?:[ \-/&:,.]+(?:[A-Z\d]+|\d+(?::\d\d)+)\b)*"
 )
 
+_PROPER = r"(?:[A-Z][\w'&-]*|\d[\w:.]*)"
+_TITLE = re.compile(
+    rf"\b(?:slide|caption|sign|title|banner)s?(?: (?:titled|called|named|saying|reading|that (?:says|reads)))? "
+    rf"({_PROPER}(?: (?:(?:and|of|the|a|in|on|for|to|or|with|from) )*{_PROPER})*)|"
+    rf"\bthe ({_PROPER}(?: (?:(?:and|of|the|for|to) )*{_PROPER})*) (?:slide|caption|sign|banner)\b"
+)
+"""The title of a slide that was not put in quotation marks: "the slide What We Learned", "the Budget 2031 slide"."""
 _HEARD_WORDS = re.compile(
     r"\b(?:hear|hears|heard)\b.*\b(?:about|of|that|how|someone|somebody|anyone|person|man|woman|"
     r"words?)\b",
@@ -55,7 +62,7 @@ _WHEN = re.compile(
     r"|where in the (?:video|film|recording|clip)\b|(?:find|show me) the (?:moment|part|place)s?\b)",
     re.I,
 )
-_COUNT = re.compile(r"\b(?:how many|how often|(?:what is )?the number of|count (?:the|all|every))\b", re.I)
+_COUNT = re.compile(r"\b(?:how many|how often|number of|count (?:the|all|every))\b", re.I)
 _COUNTED = re.compile(
     r"\b(?:how many|number of|count (?:the|all))\s+(?:of the |the |all |different |distinct |separate |unique |other |"
     r"burnt[- ]in |burned[- ]in |on[- ]screen |overlaid |written |printed |spoken )*"
@@ -63,6 +70,13 @@ _COUNTED = re.compile(
     r"sentences?|utterances?|remarks?|notices?|messages?)\b",
     re.I,
 )
+_TOLD_OF = re.compile(
+    r"^(?!.*\b(?:should|must|need|needs|have to|has to|per (?:day|week|month|year)|a (?:day|week|month|year))\b)"
+    r"(?:.*\bhow many times\b|.*\b(?:said|mention\w*|spoken|says?|talk\w*|heard?|hears?|shown|shows?|seen|see|"
+    r"appear\w*|rings?|visible|come up|on screen)\b)",
+    re.I,
+)
+"""What is counted is told or shown, not something in the world ("how often does the bus come")."""
 _SUMMARY = re.compile(
     r"^(?:what (?:is|was) (?:the|this|that) (?:video|film|recording|clip|stream) about|summar\w+|"
     r"what happen(?:s|ed)(?: in (?:the|this) \w+)?|describe the \w+|give me a summary.*)\W*$",
@@ -84,7 +98,16 @@ _OVER = re.compile(
 _TURNED = re.compile(
     r"^(?:right |just |directly |immediately |shortly )?(before|after)\s+(.+?),\s*((?:what|which|who)\b.+)$", re.I
 )
+_AUXILIARY = r"(?:do|does|did|is|are|was|were|can|could|will|would|has|have|had|should|shall|may|might|must)\b"
+_POLITE = re.compile(
+    r"^(?:please,? )?(?:(?:could|can|would) you (?:please )?(?:tell|show|say|remind)(?: me| us)?|"
+    r"i(?:'d| would) like to know|i (?:want|need) to know|tell (?:me|us)|do you (?:know|remember)|any idea)\b,?\s*"
+    r"(?=\w)(?!the (?:moment|part|place))",
+    re.I,
+)
 _UP = (
+    (re.compile(r"\bread(?:s|ing)? (?:out|aloud)\b", re.I), "said"),
+    (re.compile(r"\bin order to\b", re.I), "to"),
     (re.compile(r"\b(?:brings?|brought|bringing) up\b", re.I), "mention"),
     (re.compile(r"\b(?:gets?|got|comes?|came) (?:to|round to)\b", re.I), "mention"),
     (re.compile(r"\b(?:comes?|came|coming|pops?|crops?) (?:up|on)\b", re.I), "appears"),
@@ -144,10 +167,13 @@ def read(question: str) -> Question:
     Errors: `QuestionError` when it is empty, has no word, or is longer than `MAX_CHARS`.
     """
     text = " ".join(question.split())
+    if (mark := text.find("?")) > 0 and len(text[:mark].split()) >= 3:
+        text = text[: mark + 1]  # what comes after the question is not part of it
     if not any(c.isalnum() for c in text):
         raise QuestionError("the question is empty", 'ask with words, e.g. "When is the library mentioned?"')
     if len(text) > MAX_CHARS:
         raise QuestionError(f"the question has {len(text)} characters", f"ask with at most {MAX_CHARS}")
+    text = _POLITE.sub("", text) or text
     for verb, plain in _UP:
         text = verb.sub(plain, text)
     for reader in (_summary, _order, _count, _beside, _relative, _at, _when):
@@ -169,6 +195,8 @@ def phrase(text: str, default: tuple[Lane, ...] = ()) -> Phrase:
     bare = _QUOTED.sub(" ", text)
     quotes += [m.group().strip(" ,.;:") for m in _CAPITALS.finditer(bare)]
     bare = _CAPITALS.sub(" ", bare)
+    quotes += [next(g for g in m.groups() if g) for m in _TITLE.finditer(bare)]
+    bare = _TITLE.sub(" slide ", bare)
     return Phrase(" ".join(bare.split()), tuple(q for q in quotes if q), lanes_of(bare) or default, raw)
 
 
@@ -185,10 +213,12 @@ def lanes_of(text: str) -> tuple[Lane, ...]:
         return ("speech",)
     if "vision" in hit:
         return ("vision",)
+    if "sound" in hit and re.search(r"\b(?:sounds?|noises?)\b", bare, re.I):
+        return ("sound",)
     if "sound" in hit:
         if bare.count("\x00") or _HEARD_WORDS.search(bare):
             return ("speech",)
-        return ("sound",)
+        return ("speech", "sound")
     return ()
 
 
@@ -295,7 +325,7 @@ def _count(text: str) -> Question | None:
         return None
     noun = _COUNTED.search(text)
     counted = "times" if re.search(r"\bhow often\b", text, re.I) else noun.group(1).lower() if noun else ""
-    if not counted:
+    if not counted or (counted == "times" and not _TOLD_OF.search(text)):
         return None
     rest = _COUNTED.sub(" ", text, count=1) if noun else text
     anchor = None
@@ -305,14 +335,16 @@ def _count(text: str) -> Question | None:
     rest = re.sub(
         r"\bin (?:the|this) (?:whole |entire )?(?:video|film|clip|recording|talk|stream)\b", " ", rest, flags=re.I
     )
-    rest = re.sub(r"\b(?:in total|total|altogether|overall|in all)\b", " ", rest, flags=re.I)
+    rest = re.sub(r"\b(?:in total|total|altogether|overall|in all|over the whole \w+)\b", " ", rest, flags=re.I)
     return Question(text, "count", lanes_of(text), phrase(rest), anchor=anchor, counted=counted)
 
 
 def _beside(text: str) -> Question | None:
     """ "What is said while X is shown?" and "While X is shown, what is said?"."""
     turned = re.match(
-        r"^(?:while|whilst|during|when|as)\s+(.+?),?\s+((?:what|which|who|whose|how|where)\b.+)$", text, re.I
+        rf"^(?:while|whilst|during|as|when(?!\s+{_AUXILIARY}))\s+(.+?),?\s+((?:what|which|who|whose|how|where)\b.+)$",
+        text,
+        re.I,
     )
     if turned and not phrase(turned.group(1)).empty:
         target = phrase(turned.group(2))
@@ -326,6 +358,8 @@ def _beside(text: str) -> Question | None:
         head, tail = text[: cut.start()], text[cut.end() :]
         if not re.match(r"(?:what|which|who|is|does|how|where|name|tell|at)\b", head, re.I) or phrase(tail).empty:
             continue
+        if not phrase(head).empty and not lanes_of(head):
+            continue  # "what happens to the pitch when a colony leaves" is one sentence of the world
         return Question(text, "while", lanes_of(head), phrase(head), anchor=phrase(tail))
     over = _OVER.search(masked)
     if over and lanes_of(text[: over.start()]) == ("speech",) and phrase(text[: over.start()]).empty:

@@ -19,6 +19,8 @@ TOLERANCE_NS = 20_000_000
 repetition. One lost packet of the common codecs is 20 to 26 ms."""
 MAX_HOLE_NS = 3600 * NS_PER_S
 """A time stamp that jumps further than this is wrong: its frame is left out."""
+PIECE = 1600
+"""Samples at 16 kHz that the resampler gathers: codecs' frames are a quarter as long, and each costs the same."""
 
 
 def lay_on_grid(frames: Iterable[tuple[int, Any]]) -> Iterator[Vector]:
@@ -44,27 +46,25 @@ class _Grid:
         self._written = 0  # samples given at 16 kHz
         self._behind = 0  # samples still to come that lie before `_written`
 
-    def add(self, t_ns: int, frame: Any) -> Iterator[Vector]:
+    def add(self, t_ns: int, frame: Any) -> Iterable[Vector]:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         due_ns = self._run_ns + self._fed * NS_PER_S // frame.sample_rate
-        if kind != self._kind or abs(t_ns - due_ns) >= TOLERANCE_NS:
-            if t_ns - samples_to_ns(self._written) > MAX_HOLE_NS:
-                return
-            yield from self.finish()
-            yield from self._begin(t_ns)
-            self._kind = kind
-        self._fed += frame.samples
-        frame.pts = None  # the resampler counts by itself
-        yield from self._resampled(frame)
+        if kind == self._kind and abs(t_ns - due_ns) < TOLERANCE_NS:
+            return self._feed(frame)
+        if t_ns - samples_to_ns(self._written) > MAX_HOLE_NS:
+            return ()
+        self._kind = kind
+        return self._begin(t_ns, frame)
 
-    def finish(self) -> Iterator[Vector]:
+    def finish(self) -> list[Vector]:
         """What the resampler still holds at the end of a run."""
-        if self._resampler is not None:
-            yield from self._resampled(None)
+        return self._resampled(None) if self._resampler is not None else []
 
-    def _begin(self, t_ns: int) -> Iterator[Vector]:
+    def _begin(self, t_ns: int, frame: Any) -> Iterator[Vector]:
+        """End one run, and begin the next with `frame` at `t_ns`; between them is silence."""
         from av import AudioResampler
 
+        yield from self.finish()
         start = round(t_ns * SOUND_RATE / NS_PER_S)
         while self._written < start:
             hole = np.zeros(min(SOUND_RATE, start - self._written), dtype=np.float32)
@@ -72,17 +72,24 @@ class _Grid:
             yield hole
         self._behind = self._written - start
         # Without the limit FFmpeg mixes floats by power: a voice in both channels would rise by 3 dB and clip.
-        self._resampler = AudioResampler("flt", "mono", SOUND_RATE, options={"rematrix_maxval": "1.0"})
+        options = {"rematrix_maxval": "1.0"}
+        self._resampler = AudioResampler("flt", "mono", SOUND_RATE, frame_size=PIECE, options=options)
         self._run_ns, self._fed = t_ns, 0
+        yield from self._feed(frame)
 
-    def _resampled(self, frame: Any | None) -> Iterator[Vector]:
+    def _feed(self, frame: Any) -> list[Vector]:
+        self._fed += frame.samples
+        frame.pts = None  # the resampler counts by itself
+        return self._resampled(frame)
+
+    def _resampled(self, frame: Any | None) -> list[Vector]:
+        pieces = []
         for ready in self._resampler.resample(frame):
-            if ready is None:  # a resampler with nothing to do hands the end itself through
-                continue
             samples = np.frombuffer(ready.planes[0], dtype=np.float32, count=ready.samples)
             samples, self._behind = samples[self._behind :], max(0, self._behind - len(samples))
             self._written += len(samples)
-            yield samples
+            pieces.append(samples)
+        return pieces
 
 
 def in_chunks(pieces: Iterable[Vector], rate: Fraction) -> Iterator[tuple[int, Vector]]:
@@ -90,20 +97,25 @@ def in_chunks(pieces: Iterable[Vector], rate: Fraction) -> Iterator[tuple[int, V
 
     Samples are brought within [-1, 1]; what is not a number becomes silence.
     """
-    number, begin = 0, 0
+    number, begin, end = 0, 0, round(SOUND_RATE / rate)
     held: list[Vector] = []
     have = 0
     for piece in pieces:
         held.append(piece)
         have += len(piece)
-        while begin + have >= (end := round((number + 1) * SOUND_RATE / rate)):
-            joined = np.concatenate(held)
+        if begin + have < end:
+            continue
+        joined = np.concatenate(held)
+        while len(joined) >= end - begin:
             yield begin, _sane(joined[: end - begin])
-            held, have = [joined[end - begin :]], begin + have - end
-            number, begin = number + 1, end
+            joined, number, begin = joined[end - begin :], number + 1, end
+            end = round((number + 1) * SOUND_RATE / rate)
+        held, have = [joined], len(joined)
     if have:
         yield begin, _sane(np.concatenate(held))
 
 
 def _sane(samples: Vector) -> Vector:
-    return np.clip(np.nan_to_num(samples), -1.0, 1.0)
+    clipped = np.clip(samples, -1.0, 1.0)
+    clipped[np.isnan(clipped)] = 0.0
+    return clipped

@@ -18,7 +18,7 @@ from ..errors import SettingsError, SourceError
 from ..records import NS_PER_S, Observation, Picture, samples_to_ns
 from .container import MEND, Track, lay_out, open_container
 from .files import digest_of, readable
-from .frames import FrameFinder, PictureMaker
+from .frames import FrameFinder, PictureMaker, TickSampler
 from .soundtrack import in_chunks, lay_on_grid
 from .subtitles import Cue, find_side_car, packet_text, read_side_car
 
@@ -249,41 +249,21 @@ class FileSource:
         track = self._track(self._layout.video)
         make = PictureMaker().make
         try:
-            held, held_ns, step_ns = None, 0, 0
-            for frame in self._with_end(track, start_ns):
-                t_ns = track.time_ns(frame.pts) if frame is not None else held_ns + step_ns
-                if held is not None and held_ns >= max(0, start_ns) and self._tick_from(held_ns) < t_ns:
-                    if held.width * held.height <= self._settings.max_pixels:
-                        yield Observation(self.info.stream, held_ns, images={"": make(held)})
-                    else:
-                        self.errors += 1
-                if frame is not None:
-                    own_ns = round(frame.duration * track.stream.time_base * NS_PER_S) if frame.duration else 0
-                    step_ns = own_ns or max(1, t_ns - held_ns)
-                    held, held_ns = frame, t_ns
-            ends.append((held_ns + step_ns, track.declared_end_ns()))
+            sampler = TickSampler(track, _rate(self._settings.fps), start_ns)
+            for t_ns, frame in sampler.frames():
+                if frame.width * frame.height <= self._settings.max_pixels:
+                    yield Observation(self.info.stream, t_ns, images={"": make(frame)})
+                else:
+                    self.errors += 1
+            ends.append((sampler.end_ns, track.declared_end_ns()))
             self.errors += track.errors
         finally:
             track.close()
 
-    @staticmethod
-    def _with_end(track: Track, start_ns: int) -> Iterator[Any]:
-        """The frames, then None."""
-        yield from track.frames(start_ns)
-        yield None
-
-    def _tick_from(self, t_ns: int) -> int:
-        """Time of the first sampling tick at or after `t_ns`. Ticks k / fps are rounded as times of frames are."""
-        rate = Fraction(self._settings.fps).limit_denominator(1_000_000)
-        k = max(0, math.floor(t_ns * rate / NS_PER_S) - 1)
-        while (tick_ns := round(k * NS_PER_S / rate)) < t_ns:
-            k += 1
-        return tick_ns
-
     def _sounds(self, start_ns: int, ends: list[tuple[int, int | None]]) -> Iterator[Observation]:
         assert self._layout.audio is not None
         track = self._track(self._layout.audio)
-        rate = max(Fraction(1), Fraction(self._settings.fps).limit_denominator(1_000_000))
+        rate = max(Fraction(1), _rate(self._settings.fps))
         try:
             end_ns = 0
             timed = ((track.time_ns(frame.pts), frame) for frame in track.frames())
@@ -307,3 +287,7 @@ class FileSource:
             if end_ns + ENDS_EARLY_NS < declared_ns:
                 return f"cut off: ends at {end_ns / NS_PER_S:.1f} s of {declared_ns / NS_PER_S:.1f} s"
         return None
+
+
+def _rate(fps: float) -> Fraction:
+    return Fraction(fps).limit_denominator(1_000_000)

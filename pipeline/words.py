@@ -17,7 +17,8 @@ STOP = frozenset(
         "have has had having can could will would shall should may might must it its he she they them him her his "
         "hers their theirs we us our you your i me my mine yours who whom whose which what when where why how there "
         "here also just only very too much many more most such own same other another one ones s t ve re ll d m "
-        "according entire ever exactly actually please whether"
+        "according entire ever exactly actually please whether until besides i'd like let's itself himself herself "
+        "themselves nobody someone"
     ).split()
 )
 
@@ -33,8 +34,9 @@ FRAME = frozenset(
         "narration presenter someone somebody anyone anybody caption captions slide slides sign signs subtitle "
         "subtitles screen on-screen burnt burned overlay warn warned warns advise advised invite invited recommend "
         "recommended remind reminded refer referred claim claimed suggest suggested recite recited introduce "
-        "introduced utter uttered remarked reported report narrate narrated voiced uttering going repeat find locate "
-        "list recall remember go goes went accompany accompanies accompanied"
+        "introduced utter uttered remarked narrate narrated voiced uttering going repeat find locate list recall "
+        "remember go goes went accompany accompanies accompanied learn learns learned know knows wonder wondering "
+        "listed lists aloud viewers besides except total overall words stand stands up afterwards afterward"
     ).split()
 )
 """Words of the question's frame ("when does the speaker say ..."): never what it is about."""
@@ -46,8 +48,7 @@ LIGHT = FRAME | frozenset(
         "quotation quoted statement line text texts title titles banner label picture image scene scenes clip video "
         "film movie footage recording moment point time times part second seconds minute minutes start starts begin "
         "begins end ends different separate distinct question frame shot view camera kind sort type use used using "
-        "make makes made let topic subject reply replied answer answered he she old new big small little large great "
-        "good nice long short young whole"
+        "make makes made let topic subject reply replied answer answered he she"
     ).split()
 )
 """Words that are mostly frame or say little; behind a topic marker ("about a film") they are the topic all the same."""
@@ -199,10 +200,10 @@ def split(text: str) -> list[Word]:
     return [Word(m.start(), m.end(), m.group(), stem(m.group())) for m in _TOKEN.finditer(text)]
 
 
-def content_flags(words: Sequence[Word]) -> list[bool]:
+def content_flags(words: Sequence[Word], light: bool = False) -> list[bool]:
     """Which words of a phrase carry content: all but function words, frame words and light words.
 
-    A light word does behind a topic marker ("speak about a film"), or when the phrase has nothing better ("whom to
+    A light word does where `light` says so, behind a topic marker ("speak about a film"), or when the phrase has nothing better ("whom to
     write to").
     """
     flags: list[bool] = []
@@ -211,8 +212,8 @@ def content_flags(words: Sequence[Word]) -> list[bool]:
         lower = word.lower
         if lower in TOPIC:
             topic = True
-        plain = lower not in STOP and lower not in LIGHT and lower not in TOPIC
-        flags.append(plain or (topic and lower not in STOP and lower not in FRAME))
+        plain = lower not in STOP and lower not in TOPIC and lower not in (FRAME if light else LIGHT)
+        flags.append(plain or (topic and lower not in STOP and lower not in FRAME and lower not in TOPIC))
         if flags[-1] or (lower in FRAME and lower not in TOPIC):
             topic = False
     if not any(flags):
@@ -220,7 +221,7 @@ def content_flags(words: Sequence[Word]) -> list[bool]:
     return flags
 
 
-_WEAK = frozenset("write print film movie place people time picture image text question answer name".split())
+_WEAK = frozenset("write print film movie".split())
 
 
 def excludes(word: str, others: frozenset[str]) -> bool:

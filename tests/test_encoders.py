@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
+
 from mneme.encoders.base import CaptionReader, Encoder, Heard, Listener, Read
 from mneme.encoders.caption import Captions
 from mneme.encoders.onsets import Onsets
@@ -22,7 +24,6 @@ from mneme.encoders.vision import Layout
 from mneme.encoders.voice import VoiceActivity
 from mneme.errors import SettingsError
 from mneme.records import LANES, SOUND_RATE, Picture, Vector, samples_to_ns, to_ns
-from PIL import Image, ImageDraw, ImageFont
 
 RNG = np.random.default_rng(7)
 TEXTS = ["where did I leave the red mug?", "", "a dog barks", "Grüße aus Köln, 東京 🚪", "the tide turns at noon " * 80]
