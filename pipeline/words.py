@@ -203,7 +203,8 @@ def split(text: str) -> list[Word]:
 def content_flags(words: Sequence[Word], light: bool = False) -> list[bool]:
     """Which words of a phrase carry content: all but function words, frame words and light words.
 
-    A light word does where `light` says so, behind a topic marker ("speak about a film"), or when the phrase has nothing better ("whom to
+    A light word does where `light` says so, behind a topic marker ("speak about a film"), or when the phrase has
+    nothing better ("whom to
     write to").
     """
     flags: list[bool] = []
