@@ -11,8 +11,11 @@ from typing import Any, Literal
 from ..config import load, read_file
 from ..encoders.profiles import AUTO, Embedded, make_profile
 from ..errors import MemoryFormatError, MnemeError, SettingsError
+from ..memory import manifest
+from ..memory.faults import mended
 from ..memory.memory import Ack, Memory, Recorder, Report
 from ..memory.settings import MemorySettings
+from ..memory.snapshot import Snapshot
 from ..records import LANES, NS_PER_S, Answer, Event, Lane, Observation, Picture, Stream
 from .ask import Faculties, ask
 from .evidence import ReasonSettings
@@ -22,7 +25,7 @@ from .reason import Reasoner, make_reasoner
 from .senses import DEFAULT_LANES, senses_of, senses_of_observations
 from .sight import LayoutSight
 from .sources import SourceSettings, open_source
-from .watch import Progress, Watched, stream_of, watch
+from .watch import Progress, Watched, printable, stream_of, watch
 
 
 def open_memory(path: str | Path, profile: str | None = None, *, config: Path | None = None) -> Mneme:
@@ -50,11 +53,7 @@ class Mneme:
         self._memory_settings = load("memory", MemorySettings, settings)
         self._source_settings = load("watch", SourceSettings, settings)
         self._reason_settings = load("ask", ReasonSettings, settings)
-        if (
-            (self.path / "manifest.json").exists()
-            or self.path.is_file()
-            or (self.path.is_dir() and any(self.path.iterdir()))
-        ):
+        if exists(self.path):
             self._reader()
 
     def watch(
@@ -79,7 +78,7 @@ class Mneme:
         wanted = _lanes(lanes)
         opened = open_source(
             source,
-            stream=stream,
+            stream=printable(stream or Path(source).stem),
             fps=fps,
             subtitles=Path(subtitles) if subtitles else None,
             settings=self._source_settings,
@@ -89,8 +88,13 @@ class Mneme:
             self._refuse_twin(memory, opened.info.digest, opened.info.stream, replace)
             recorder = memory.recorder(stream_of(opened, self.profile.name), replace=replace)
             interval_ns = round(NS_PER_S / (fps or self._source_settings.fps))
-            senses = senses_of(opened.info, self.profile, wanted, interval_ns, words=subtitles is not False)
-            return watch(opened, memory, recorder, senses, progress=progress, acknowledged=acknowledged)
+            try:
+                senses = senses_of(opened.info, self.profile, wanted, interval_ns, words=subtitles is not False)
+                return watch(
+                    opened, memory, recorder, senses, interval_ns, progress=progress, acknowledged=acknowledged
+                )
+            finally:
+                getattr(memory, "release", lambda _recorder: None)(recorder)
         finally:
             opened.close()
 
@@ -125,9 +129,7 @@ class Mneme:
         picture = read_picture(image) if isinstance(image, str | Path) else image
         memory = self._reader()
         snapshot = memory.snapshot()
-        if stream is not None and stream not in {s.stream.id for s in snapshot.streams()}:
-            known = ", ".join(s.stream.id for s in snapshot.streams()) or "none"
-            raise MnemeError(f"there is no stream {stream!r} in this memory", f"it knows {known}")
+        self._refuse_unknown(snapshot, stream)
         with self._lock:
             if reasoner not in self._reasoners:
                 self._reasoners[reasoner] = make_reasoner(reasoner, self._settings)
@@ -146,7 +148,9 @@ class Mneme:
 
     def events(self, stream: str | None = None) -> list[Event]:
         """The closed events, in order of stream and time."""
-        return self._reader().snapshot().events(stream)
+        snapshot = self._reader().snapshot()
+        self._refuse_unknown(snapshot, stream)
+        return snapshot.events(stream)
 
     def check(self) -> Report:
         """Whether what is stored is what the format promises."""
@@ -194,7 +198,7 @@ class Mneme:
         with self._lock:
             if self._writing and self._memory is not None:
                 return self._memory
-            if (self.path / "manifest.json").exists():
+            if exists(self.path):
                 writer = Memory.open(self.path, "w", settings=self._memory_settings)
             else:
                 writer = Memory.create(
@@ -229,6 +233,11 @@ class Mneme:
                     "watch into a new memory, or move this one with mneme reencode",
                 )
 
+    def _refuse_unknown(self, snapshot: Snapshot, stream: str | None) -> None:
+        known = [state.stream.id for state in snapshot.streams()]
+        if stream is not None and stream not in known:
+            raise MnemeError(f"there is no stream {stream!r} in this memory", f"it knows {', '.join(known) or 'none'}")
+
     def _refuse_twin(self, memory: Memory, digest: str, stream: str, replacing: bool) -> None:
         """The same file under two names would be remembered twice."""
         for state in memory.snapshot().streams():
@@ -246,3 +255,15 @@ def _lanes(lanes: Sequence[str] | None) -> tuple[Lane, ...]:
         if lane not in DEFAULT_LANES:
             raise SettingsError(f"there is no lane {lane!r}", f"choose from {', '.join(DEFAULT_LANES)}")
     return tuple(lane for lane in LANES if lane in lanes)
+
+
+def exists(folder: Path) -> bool:
+    """Whether a memory stands in a folder; `MemoryFormatError` where something else does.
+
+    What a creation that was cut off left behind is no memory yet, and nothing else either.
+    """
+    with mended("opening", folder):
+        if (folder / manifest.FILE).exists():
+            return True
+        manifest.refuse_foreign(folder)
+        return False

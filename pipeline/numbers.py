@@ -24,6 +24,8 @@ _ORDINALS = {w: i for i, w in enumerate(_ORDINAL_WORDS.split(), start=3)} | {"th
 # "first" and "second" are left out: they count things less often than they order them
 _SPOKEN = {**_UNITS, **_TENS, **_ORDINALS, **dict.fromkeys(_SCALES, 0), "oh": 0}
 
+LONGEST = 18
+"""Digits of what is read as a number; more are a serial, which is compared as it stands."""
 _WORD = re.compile(r"\d+(?::\d\d)+|\d+(?:[.,]\d+)*(?:st|nd|rd|th)?(?![A-Za-z\d])|\w+", re.ASCII)
 
 
@@ -72,7 +74,7 @@ def find_numbers(text: str) -> list[Number]:
             continue
         if word in _SCALES and found and re.fullmatch(r"\s*", text[found[-1].end : match.start()]):
             last = found.pop()  # "82 million"
-            scaled = {_plain(float(r) * _SCALES[word]) for r in last.readings if ":" not in r}
+            scaled = {_plain(float(r) * _SCALES[word]) for r in last.readings if ":" not in r and r.count(".") < 2}
             surface = text[last.start : match.end()]
             found.append(Number(last.start, match.end(), surface, last.readings | scaled, frozenset(scaled)))
             continue
@@ -91,12 +93,14 @@ def readings(text: str) -> frozenset[str]:
 
 def _written(word: str) -> frozenset[str]:
     """Readings of one token written with digits ("07:30", "1,000", "14th"); empty for other tokens."""
-    if re.fullmatch(r"\d+(?::\d\d)+", word):
+    if re.fullmatch(r"\d{1,4}(?::\d\d)+", word):
         head, *rest = word.split(":")
         return frozenset({":".join([str(int(head)), *rest])})
     if not re.fullmatch(r"\d+(?:[.,]\d+)*(?:st|nd|rd|th)?", word):
         return frozenset()
     digits = re.sub(r"(st|nd|rd|th)$", "", word)
+    if len(digits) > LONGEST:
+        return frozenset()
     if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", digits):
         digits = digits.replace(",", "")
     digits = digits.replace(",", ".")
@@ -104,6 +108,8 @@ def _written(word: str) -> frozenset[str]:
 
 
 def _plain(value: float) -> str:
+    if value >= 10.0**LONGEST:
+        return f"{value:g}"
     return str(int(value)) if value == int(value) else str(value)
 
 

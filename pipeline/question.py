@@ -116,7 +116,8 @@ _UP = (
 _FIRST = re.compile(r"\b(?:first|earliest|opening)\b", re.I)
 _LAST = re.compile(r"\b(?:last|final|latest|closing)\b", re.I)
 _CLOCK = (
-    r"(?:(\d+):(\d\d)(?::(\d\d))?|(\d+(?:\.\d+)?) ?(seconds?|secs?|s|minutes?|mins?|min|m)\b|(?:minute|second) (\d+))"
+    r"(?:(\d{1,4}):(\d\d)(?::(\d\d))?|(\d{1,7}(?:\.\d{1,6})?) ?(seconds?|secs?|s|minutes?|mins?|min|m)\b|"
+    r"(?:minute|second) (\d{1,7})\b)"
 )
 _BETWEEN = re.compile(rf"\b(?:between|from)\s+{_CLOCK}\s+(?:and|to|until|till|-)\s+{_CLOCK}", re.I)
 _AT = re.compile(rf"\b(?:at|around|about|near|@)\s+(?:the\s+)?(?:time\s+|minute\s+|second\s+)?{_CLOCK}", re.I)
@@ -166,7 +167,7 @@ def read(question: str) -> Question:
 
     Errors: `QuestionError` when it is empty, has no word, or is longer than `MAX_CHARS`.
     """
-    text = " ".join(question.split())
+    text = " ".join(question.encode("utf-8", "replace").decode("utf-8").split())  # lone surrogates are no text
     if (mark := text.find("?")) > 0 and len(text[:mark].split()) >= 3:
         text = text[: mark + 1]  # what comes after the question is not part of it
     if not any(c.isalnum() for c in text):

@@ -10,11 +10,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..memory.memory import Ack, Memory, Recorder
-from ..records import Observation, Stream
-from .perceive import Senses, perceive
+from ..records import Moment, Observation, Stream
+from .perceive import Perception, Senses, hold
 from .sources import Source
 
 log = logging.getLogger(__name__)
+
+AHEAD = 24
+"""Observations that decoding, and perception, may be ahead of the stage behind it."""
+QUEUE_BYTES = 128 << 20
+"""Of pictures in each of the two queues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +53,14 @@ def watch(
     memory: Memory,
     recorder: Recorder,
     senses: Senses,
+    interval_ns: int,
     *,
     progress: Callable[[Progress], None] | None = None,
     acknowledged: Callable[[Ack], None] | None = None,
 ) -> Watched:
-    """Watch a source to its end. The source is read from where the recorder wants to resume.
+    """Watch a source to its end, reading from where the recorder wants to resume.
+
+    `interval_ns`: between two sampled pictures.
 
     Errors: `SourceError` from the source, `MnemeError` from the memory; what was acknowledged before stays.
     """
@@ -67,19 +75,26 @@ def watch(
             if acknowledged is not None:
                 acknowledged(ack)
 
-    with Prefetch(source.observations(start_ns)) as observations:
+    def counted(observations: Iterator[Observation]) -> Iterator[Observation]:
+        nonlocal frames
+        for observation in observations:
+            frames += len(observation.images)
+            yield observation
 
-        def counted() -> Iterator[Observation]:
-            nonlocal frames
-            for observation in observations:
-                frames += len(observation.images)
-                yield observation
-
-        for moment in perceive(counted(), senses, source.info.duration_ns):
+    def remember(moments: list[Moment]) -> None:
+        nonlocal end_ns
+        for moment in moments:
             note(recorder.observe(moment))
             end_ns = max(end_ns, moment.t_ns)
             if progress is not None:
                 progress(Progress(moment.t_ns, source.info.duration_ns, frames, percepts))
+
+    ahead = pictures_ahead(source)
+    with Prefetch(source.observations(start_ns), ahead) as read, Perception(senses, ahead) as perception:
+        for observation in hold(counted(read), interval_ns):
+            remember(perception.push(observation))
+        # The header knows how long the stream is, unless the file was cut off.
+        remember(perception.finish(None if source.truncated else source.info.duration_ns))
     note([recorder.finish(end_ns)])
     seconds = time.perf_counter() - started
     state = recorder.state
@@ -95,6 +110,12 @@ def watch(
     )
 
 
+def pictures_ahead(source: Source) -> int:
+    """Observations that each queue may hold: fewer where pictures are large, so that memory stays bounded."""
+    size = 3 * (source.info.width or 0) * (source.info.height or 0)
+    return max(2, min(AHEAD, QUEUE_BYTES // max(size, 1)))
+
+
 def folder_bytes(memory: Memory) -> int:
     """Bytes of all files of a memory."""
     return sum(f.stat().st_size for f in memory.root.rglob("*") if f.is_file())
@@ -102,13 +123,18 @@ def folder_bytes(memory: Memory) -> int:
 
 def stream_of(source: Source, profile: str) -> Stream:
     """The record of a source as the manifest lists it."""
-    return Stream(source.info.stream, source.info.source, source.info.digest, profile=profile)
+    return Stream(source.info.stream, printable(source.info.source), source.info.digest, profile=profile)
+
+
+def printable(name: str) -> str:
+    """A name with what is not Unicode (bytes of a file name, lone surrogates) replaced."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 class Prefetch:
     """Reads an iterator ahead in a thread, through a bounded queue; an error comes out where it happened."""
 
-    def __init__(self, items: Iterator[Observation], ahead: int = 16) -> None:
+    def __init__(self, items: Iterator[Observation], ahead: int) -> None:
         self._items = items
         self._queue: queue.Queue[Observation | BaseException | None] = queue.Queue(ahead)
         self._stop = threading.Event()

@@ -93,7 +93,7 @@ def watch(
 
     with open_memory(memory, profile, config=config) as opened:
         for source in sources:
-            with _progress(Path(source).name, quiet=as_json or acks) as progress:
+            with _progress(Path(source).name, quiet=as_json or acks or not sys.stderr.isatty()) as progress:
                 done = opened.watch(
                     source,
                     False if no_subtitles else subtitles,
@@ -133,6 +133,7 @@ def ask(
         _line(_answer(answer))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
@@ -141,7 +142,7 @@ def ask(
         table = Table("stream", "time", "lane", "score", "evidence", box=None, pad_edge=False)
         for item in answer.evidence:
             table.add_row(
-                item.stream,
+                escape(item.stream),
                 f"{to_s(item.t0_ns):.1f}-{to_s(item.t1_ns):.1f} s",
                 item.lane,
                 f"{item.score:.2f}",
@@ -162,12 +163,16 @@ def events(memory: MemoryFolder, stream: StreamName = None, as_json: AsJson = Fa
         _line([_event(event) for event in found])
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("stream", "time", "lanes", "gist", box=None, pad_edge=False)
     for event in found:
         table.add_row(
-            event.stream, f"{to_s(event.t0_ns):.1f}-{to_s(event.t1_ns):.1f} s", ", ".join(event.lanes), event.gist
+            escape(event.stream),
+            f"{to_s(event.t0_ns):.1f}-{to_s(event.t1_ns):.1f} s",
+            ", ".join(event.lanes),
+            escape(event.gist),
         )
     Console().print(table)
 
@@ -283,6 +288,7 @@ def _progress(name: str, quiet: bool) -> Iterator[Callable[[Progress], None] | N
         yield None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
@@ -295,7 +301,7 @@ def _progress(name: str, quiet: bool) -> Iterator[Callable[[Progress], None] | N
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None, speed="")
+        task = bar.add_task(escape(name), total=None, speed="")
 
         def step(progress: Any) -> None:
             total = None if progress.duration_ns is None else progress.duration_ns / 1e9
