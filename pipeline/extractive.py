@@ -7,12 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..records import NS_PER_S, Lane, Percept
-from .evidence import JOIN_NS, Finder, Found, run_around
-from .lexicon import ASKED_TYPES
+from .evidence import Finder, Found, run_around
 from .numbers import find_numbers
 from .question import WORDS, Phrase, Question
 from .reason import Conclusion, Support, abstain
-from .words import STOP, split
+from .wording import (
+    choice_text,
+    clock,
+    first_of_each,
+    flat,
+    holds_asked_type,
+    longest_first,
+    merged_spans,
+    quote_of,
+    quoted,
+    relevant_lines,
+    run_heads,
+    search_lanes,
+    span,
+    support_each,
+    support_of,
+)
 
 UTTERANCE_NS = 15 * NS_PER_S
 """An answer from speech quotes the whole utterance up to this length."""
@@ -28,18 +43,6 @@ _COUNTED_IN: Mapping[str, Lane] = {
 }
 """Where what is counted lies; all else is printed in the picture."""
 _SAID = {"speech": "said", "caption": "shown", "vision": "seen", "sound": "heard", "state": "felt"}
-
-
-def clock(t_ns: int) -> str:
-    """Stream time as people write it: 1:05, 1:02:03."""
-    seconds = t_ns // NS_PER_S
-    hours, rest = divmod(seconds, 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
-
-
-def span(t0_ns: int, t1_ns: int) -> str:
-    """A stretch of stream time as people write it: 0:53-1:03."""
-    return f"{clock(t0_ns)}-{clock(t1_ns)}" if t1_ns - t0_ns >= NS_PER_S else clock(t0_ns)
 
 
 class Extractive:
@@ -71,30 +74,30 @@ class Extractive:
         if not found:
             return abstain(reason)
         close = [f for f in found if f.score >= 0.85 * found[0].score][:5]
-        merged = _merged(close)
+        merged = merged_spans(close)
         times = ", ".join(span(f.t0_ns, f.t1_ns) for f in merged)
-        return Conclusion(f"At {times}: {_quote(found[0])}.", False, found[0].score, _support(merged))
+        return Conclusion(f"At {times}: {quote_of(found[0])}.", False, found[0].score, support_of(merged))
 
     def _what(self, question: Question, finder: Finder) -> Conclusion:
         found, reason = self._seek(question.about, question.target, finder)
         if not found:
             return abstain(reason)
         wholes = [self._whole(f, finder) for f in found]
-        fitting = [(f, w) for f, w in zip(found, wholes, strict=True) if _holds_asked_type(question.text, w)]
+        fitting = [(f, w) for f, w in zip(found, wholes, strict=True) if holds_asked_type(question.text, w)]
         if not fitting:
-            return abstain(f"what is asked is not {_SAID[found[0].lane]} there ({_quote(found[0])})")
+            return abstain(f"what is asked is not {_SAID[found[0].lane]} there ({quote_of(found[0])})")
         best, whole = fitting[0]
         text = self._number(question, whole) + self._answer_lines(question.about, whole)
         how = f"{_SAID[best.lane]} at {span(best.t0_ns, best.t1_ns)}"
         others = [f for f, _ in fitting[1:] if f.score >= 0.9 * best.score][:2]
-        return Conclusion(f"{text} ({how}).", False, best.score, _support([best, *others]))
+        return Conclusion(f"{text} ({how}).", False, best.score, support_of([best, *others]))
 
     def _beside(self, question: Question, finder: Finder) -> Conclusion:
         assert question.anchor is not None
         anchors, reason = self._seek(question.anchor, self._anchor_lanes(question), finder)
         if not anchors:
             return abstain(reason)
-        lanes = _search_lanes(question.target)
+        lanes = search_lanes(question.target)
         for anchor in anchors[:3]:
             beside = self._overlapping(anchor, lanes, finder)
             if not question.about.empty and beside:
@@ -102,13 +105,13 @@ class Extractive:
                 ids = {p.id for f in finder.accepted(grounded) for p in f.percepts}
                 beside = [p for p in beside if p.id in ids] or beside
             if beside:
-                text = " ".join(_flat(p) for p in beside)
+                text = " ".join(flat(p) for p in beside)
                 first, last = beside[0], beside[-1]
                 return Conclusion(
-                    f"{_quoted(text)} ({_SAID[first.lane]} at {span(first.t0_ns, last.t1_ns)}).",
+                    f"{quoted(text)} ({_SAID[first.lane]} at {span(first.t0_ns, last.t1_ns)}).",
                     False,
                     anchor.score,
-                    (*_each(_longest_first(beside, anchor), anchor.score), *_support([anchor])),
+                    (*support_each(longest_first(beside, anchor), anchor.score), *support_of([anchor])),
                 )
         if question.target and question.target[0] in ("vision", "sound"):
             anchor = anchors[0]
@@ -117,7 +120,7 @@ class Extractive:
                 f"{_SAID[question.target[0]]} there.",
                 False,
                 0.3 * anchor.score,
-                _support([anchor]),
+                support_of([anchor]),
             )
         return abstain(f"nothing is {_SAID[lanes[0]]} at {span(anchors[0].t0_ns, anchors[0].t1_ns)}")
 
@@ -127,30 +130,30 @@ class Extractive:
         if not anchors:
             return abstain(reason)
         anchor = anchors[0]
-        lanes = _search_lanes(question.target or (anchor.lane,))
+        lanes = search_lanes(question.target or (anchor.lane,))
         after = question.route == "after"
         side = (anchor.t0_ns, 2**62) if after else (0, anchor.t1_ns)
         own = {p.id for p in anchor.percepts}
-        words = {_flat(p).lower() for p in anchor.percepts}
+        words = {flat(p).lower() for p in anchor.percepts}
         slack = NS_PER_S // 2
         line = [
             p
             for p in finder.between(lanes, anchor.stream, *side)
             if p.id not in own
-            and _flat(p).lower() not in words
+            and flat(p).lower() not in words
             and (p.t0_ns >= anchor.t1_ns - slack if after else p.t1_ns <= anchor.t0_ns + slack)
         ]
         if not line:
             return abstain(f"nothing is {_SAID[lanes[0]]} {question.route} {span(anchor.t0_ns, anchor.t1_ns)}")
         nearest = line[0] if after else line[-1]
         run = run_around(line, nearest.id) if nearest.lane == "speech" else [nearest]
-        text = " ".join(_flat(p) for p in run)
+        text = " ".join(flat(p) for p in run)
         score = anchor.score
         return Conclusion(
-            f"{_quoted(text)} ({_SAID[nearest.lane]} at {span(run[0].t0_ns, run[-1].t1_ns)}).",
+            f"{quoted(text)} ({_SAID[nearest.lane]} at {span(run[0].t0_ns, run[-1].t1_ns)}).",
             False,
             score,
-            (*_each([nearest, *[p for p in run if p.id != nearest.id]], score), *_support([anchor])),
+            (*support_each([nearest, *[p for p in run if p.id != nearest.id]], score), *support_of([anchor])),
         )
 
     def _order(self, question: Question, finder: Finder) -> Conclusion:
@@ -163,17 +166,19 @@ class Extractive:
             places.append(min(near, key=lambda f: f.t0_ns))
         one, other = places
         confidence = min(one.score, other.score)
-        names = [_choice_text(c) for c in question.choices]
+        names = [choice_text(c) for c in question.choices]
         when = f"{names[0]} is at {span(one.t0_ns, one.t1_ns)}, {names[1]} at {span(other.t0_ns, other.t1_ns)}"
         earlier = 0 if one.t0_ns <= other.t0_ns else 1
         ordered = [one, other] if earlier == 0 else [other, one]
         if question.counted == "relation":
-            return Conclusion(f"{'Before' if earlier == 0 else 'After'}: {when}.", False, confidence, _support(ordered))
+            return Conclusion(
+                f"{'Before' if earlier == 0 else 'After'}: {when}.", False, confidence, support_of(ordered)
+            )
         if question.counted.startswith("yes-no"):
             right = (earlier == 0) == question.counted.endswith("before")
-            return Conclusion(f"{'Yes' if right else 'No'}: {when}.", False, confidence, _support(ordered))
+            return Conclusion(f"{'Yes' if right else 'No'}: {when}.", False, confidence, support_of(ordered))
         pick = earlier if question.first else 1 - earlier
-        support = _support(ordered if question.first else ordered[::-1])
+        support = support_of(ordered if question.first else ordered[::-1])
         return Conclusion(f"{names[pick]}: {when}.", False, confidence, support)
 
     def _count(self, question: Question, finder: Finder) -> Conclusion:
@@ -185,10 +190,10 @@ class Extractive:
         found, reason = self._seek(question.about, question.target, finder)
         if not found:
             return abstain(reason)
-        merged = sorted(_merged([f for f in found if f.score >= 0.75 * found[0].score]), key=lambda f: f.t0_ns)
+        merged = sorted(merged_spans([f for f in found if f.score >= 0.75 * found[0].score]), key=lambda f: f.t0_ns)
         times = ", ".join(span(f.t0_ns, f.t1_ns) for f in merged)
         noun = "time" if len(merged) == 1 else "times"
-        return Conclusion(f"{len(merged)} {noun}: at {times}.", False, found[0].score, _support(merged))
+        return Conclusion(f"{len(merged)} {noun}: at {times}.", False, found[0].score, support_of(merged))
 
     def _count_scenes(self, finder: Finder) -> Conclusion:
         scenes = [
@@ -218,35 +223,35 @@ class Extractive:
             many_lined = [p for p in percepts if "\n" in (p.text or "")]
             if counted == "slide" and many_lined:
                 percepts = many_lined
-            percepts = _first_of_each(percepts)
+            percepts = first_of_each(percepts)
         elif lane == "speech":
-            percepts = _run_heads(percepts)
+            percepts = run_heads(percepts)
         noun = counted if len(percepts) == 1 else counted + "s"
         if not percepts:
             return abstain(f"there are no {counted}s in this memory")
         return Conclusion(
             f"{len(percepts)} {noun}: "
-            + "; ".join(f"{_flat(p) or span(p.t0_ns, p.t1_ns)}" for p in percepts[:12])
+            + "; ".join(f"{flat(p) or span(p.t0_ns, p.t1_ns)}" for p in percepts[:12])
             + ".",
             False,
             0.7,
-            _each(percepts, 0.7),
+            support_each(percepts, 0.7),
         )
 
     def _end(self, question: Question, finder: Finder) -> Conclusion:
-        lanes = _search_lanes(question.target)
+        lanes = search_lanes(question.target)
         percepts = [p for p in finder.snapshot.percepts(lanes=lanes, stream=finder.stream) if p.text]
         if not percepts:
             return abstain(f"nothing is {_SAID[lanes[0]]} in this memory")
         chosen = percepts[0] if question.route == "first" else max(percepts, key=lambda p: (p.t1_ns, p.t0_ns))
         run = run_around([p for p in percepts if p.stream == chosen.stream and p.lane == chosen.lane], chosen.id)
         run = run if chosen.lane == "speech" else [chosen]
-        text = " ".join(_flat(p) for p in run)
+        text = " ".join(flat(p) for p in run)
         return Conclusion(
-            f"{_quoted(text)} ({_SAID[chosen.lane]} at {span(run[0].t0_ns, run[-1].t1_ns)}).",
+            f"{quoted(text)} ({_SAID[chosen.lane]} at {span(run[0].t0_ns, run[-1].t1_ns)}).",
             False,
             0.8,
-            _each([chosen, *[p for p in run if p.id != chosen.id]], 0.8),
+            support_each([chosen, *[p for p in run if p.id != chosen.id]], 0.8),
         )
 
     def _at(self, question: Question, finder: Finder) -> Conclusion:
@@ -255,12 +260,12 @@ class Extractive:
         streams = [s for s in finder.snapshot.streams() if finder.stream in (None, s.stream.id)]
         if not any(s.seen_ns > t0_ns for s in streams):
             return abstain(f"no stream of this memory reaches {clock(t0_ns)}")
-        lanes = _search_lanes(question.target)
+        lanes = search_lanes(question.target)
         percepts = [p for s in streams for p in finder.between(lanes, s.stream.id, t0_ns, t1_ns)]
         if not percepts:
             return abstain(f"nothing is {_SAID[lanes[0]]} at {span(t0_ns, t1_ns)}")
-        text = " / ".join(f"{_quoted(_flat(p))} ({_SAID[p.lane]} at {span(p.t0_ns, p.t1_ns)})" for p in percepts[:8])
-        return Conclusion(text + ".", False, 0.8, _each(percepts[:8], 0.8))
+        text = " / ".join(f"{quoted(flat(p))} ({_SAID[p.lane]} at {span(p.t0_ns, p.t1_ns)})" for p in percepts[:8])
+        return Conclusion(text + ".", False, 0.8, support_each(percepts[:8], 0.8))
 
     def _summary(self, finder: Finder) -> Conclusion:
         events = [e for e in finder.snapshot.events(finder.stream) if e.gist]
@@ -276,7 +281,7 @@ class Extractive:
 
     def _seek(self, phrase: Phrase, lanes: Sequence[Lane], finder: Finder) -> tuple[list[Found], str]:
         """(accepted spans, best first; why there are none)."""
-        lanes = _search_lanes(lanes)
+        lanes = search_lanes(lanes)
         if phrase.empty:
             return [], "the question names nothing that could be looked for"
         found = finder.find(phrase, lanes)
@@ -320,7 +325,7 @@ class Extractive:
         if not (asks := _ASKS_NUMBER.search(question.text)):
             return ""
         clocks = "time" in asks.group().lower()
-        kept = [n for line in _relevant(question.about, found) for n in find_numbers(line)]
+        kept = [n for line in relevant_lines(question.about, found) for n in find_numbers(line)]
         values = {v for n in kept for v in n.whole if (":" in v) == clocks}
         asked = {v for n in find_numbers(question.text) for v in n.readings}
         values -= asked
@@ -334,99 +339,5 @@ class Extractive:
         """Of a caption of many lines those that speak of the question, in order; of speech all of it."""
         lines = [line for p in found.percepts for line in (p.text or "").split("\n") if line.strip()]
         if found.lane != "caption" or len(lines) < 2:
-            return _quoted(" ".join(lines))
-        return " / ".join(_quoted(line) for line in _relevant(about, found))
-
-
-def _search_lanes(lanes: Sequence[Lane]) -> tuple[Lane, ...]:
-    """Where to look for words: sight has none of its own yet but what is printed in the picture."""
-    if not lanes:
-        return WORDS
-    return ("vision", "caption") if tuple(lanes) == ("vision",) else tuple(lanes)
-
-
-def _relevant(about: Phrase, found: Found) -> list[str]:
-    """The lines of a span that share a word with the question and add another; all of them where none does."""
-    lines = [line for p in found.percepts for line in (p.text or "").split("\n") if line.strip()]
-    asked = {w.stem for part in (about.text, *about.quotes) for w in split(part) if w.lower not in STOP}
-    hits = [line for line in lines if {w.stem for w in split(line)} & asked]
-    telling = any({w.stem for w in split(line) if w.lower not in STOP} - asked for line in hits)
-    return hits if telling else lines
-
-
-def _holds_asked_type(question: str, found: Found) -> bool:
-    """Whether a span holds an instance of what is asked for: a colour for "which colour", a number for "how many"."""
-    text = found.text
-    for asks, instance, any_number in ASKED_TYPES:
-        if asks.search(question) and not instance.search(text) and not (any_number and find_numbers(text)):
-            return False
-    return True
-
-
-def _flat(percept: Percept) -> str:
-    return " / ".join(line for line in (percept.text or "").split("\n") if line.strip())
-
-
-def _quoted(text: str) -> str:
-    return f"“{text.strip()}”"
-
-
-def _quote(found: Found) -> str:
-    text = " ".join(_flat(p) for p in found.percepts)
-    return _quoted(text if len(text) <= 200 else text[:197] + "...")
-
-
-def _choice_text(choice: Phrase) -> str:
-    return choice.raw or choice.text
-
-
-def _merged(found: Sequence[Found]) -> list[Found]:
-    """Spans of one lane and stream that touch (a caption held in two reads, cues of one utterance) become one."""
-    merged: list[Found] = []
-    for item in sorted(found, key=lambda f: (f.stream, f.lane, f.t0_ns)):
-        last = merged[-1] if merged else None
-        same_words = last is not None and (item.lane == "speech" or _flat(item.percepts[0]) == _flat(last.percepts[-1]))
-        if (
-            last
-            and (last.stream, last.lane) == (item.stream, item.lane)
-            and same_words
-            and item.t0_ns - last.t1_ns < JOIN_NS // 3
-        ):
-            merged[-1] = replace(last, percepts=(*last.percepts, *item.percepts), score=max(last.score, item.score))
-        else:
-            merged.append(item)
-    return sorted(merged, key=lambda f: -f.score)
-
-
-def _support(found: Sequence[Found]) -> tuple[Support, ...]:
-    return tuple(Support(f.stream, f.t0_ns, f.t1_ns, f.percepts[0], f.text, f.score) for f in found)
-
-
-def _each(percepts: Sequence[Percept], score: float) -> tuple[Support, ...]:
-    return tuple(Support(p.stream, p.t0_ns, p.t1_ns, p, p.text or "", score) for p in percepts)
-
-
-def _longest_first(percepts: Sequence[Percept], anchor: Found) -> list[Percept]:
-    def shared(p: Percept) -> int:
-        return min(p.t1_ns, anchor.t1_ns) - max(p.t0_ns, anchor.t0_ns)
-
-    return sorted(percepts, key=lambda p: (-shared(p), p.t0_ns))
-
-
-def _first_of_each(percepts: Sequence[Percept]) -> list[Percept]:
-    """The first percept of each distinct text (a caption may be held in several reads)."""
-    seen: dict[tuple[str, str], Percept] = {}
-    for percept in percepts:
-        seen.setdefault((percept.stream, "".join(c for c in (percept.text or "").lower() if c.isalnum())), percept)
-    return list(seen.values())
-
-
-def _run_heads(percepts: Sequence[Percept]) -> list[Percept]:
-    """The first percept of each utterance: cues joined by short pauses count once."""
-    heads: list[Percept] = []
-    last: Percept | None = None
-    for percept in percepts:
-        if last is None or percept.stream != last.stream or percept.t0_ns - last.t1_ns >= JOIN_NS:
-            heads.append(percept)
-        last = percept
-    return heads
+            return quoted(" ".join(lines))
+        return " / ".join(quoted(line) for line in relevant_lines(about, found))

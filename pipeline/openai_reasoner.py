@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingError, SettingsError
-from .extractive import Extractive, span
+from .extractive import Extractive
 from .question import WORDS, Question
 from .reason import Conclusion, Support, abstain
+from .wording import span
 
 if TYPE_CHECKING:
     from .evidence import Finder

@@ -12,6 +12,31 @@ from typing import Literal
 
 from ..errors import QuestionError
 from ..records import NS_PER_S, Lane
+from .cues import (
+    AT,
+    AUXILIARY,
+    BETWEEN,
+    CAPITALS,
+    COUNT,
+    COUNTED,
+    CUE,
+    CUES,
+    FIRST,
+    HEARD_WORDS,
+    LAST,
+    NAME,
+    OVER,
+    POLITE,
+    QUOTED,
+    RELATIVE,
+    SUMMARY,
+    TITLE,
+    TOLD_OF,
+    TURNED,
+    UP,
+    WHEN,
+    WHILE,
+)
 from .words import content_flags, split
 
 Route = Literal["when", "what", "while", "after", "before", "first", "last", "order", "count", "at", "summary"]
@@ -20,107 +45,6 @@ MAX_CHARS = 2_000
 """A question of more characters is refused: the text tower reads 256 word pieces."""
 
 WORDS: tuple[Lane, ...] = ("speech", "caption")
-
-_CUES: dict[Lane, str] = {
-    "speech": r"sa(?:y|ys|id|ying)|sp(?:eak|eaks|oke|oken|eaking|eech)|speakers?|voices?|narrat\w+|presenter|"
-    r"mention\w*|talk(?:s|ed|ing)?|tell(?:s|ing)?|told|announce\w*|sentence|utter\w*|ask(?:s|ed|ing)?|"
-    r"quot\w+|(?:which|what) words|remark\w*|explain\w*|describe\w*|discuss\w*|dialogue|conversation|spoke|"
-    r"recit\w+|warn\w*|remind\w*",
-    "caption": r"captions?|slides?|signs?|texts?|titles?|labels?|banners?|written|writing|reads?|printed|lettering|"
-    r"headlines?|bullets?|notice ?boards?|whiteboards?|blackboards?|posters?|overlays?|"
-    r"burn(?:t|ed)[- ]in|inscription\w*|notices?|placards?",
-    "sound": r"sounds?|noises?|hear|heard|hears|audible|rings?|listen\w*|audio",
-    "vision": r"shown|shows?|showing|appear\w*|see|seen|sees|visible|scenes?|pictures?|images?|on[- ]?screen|"
-    r"look(?:s|ed)? like|shot|footage|displayed|watch\w*",
-}
-_CUE = {lane: re.compile(rf"\b(?:{pattern})\b", re.I) for lane, pattern in _CUES.items()}
-
-_QUOTED = re.compile(r"(?<!\w)['‘\"“«]([^'‘’\"“”«»]*(?:\w['’]\w[^'‘’\"“”«»]*)*)['’\"”»](?!\w)")
-_CAPITALS = re.compile(
-    r"\b[A-Z][A-Z]+\b(?:[ \-/&:,.]+(?:[A-Z\d][A-Z\d]*|\d+(?::\d\d)+)\b)+|"
-    r"\b\d+(?::\d\d)*(?:[ \-/&]+[A-Z][A-Z]+\b)+(?:[ \-/&:,.]+(?:[A-Z\d]+|\d+(?::\d\d)+)\b)*"
-)
-
-_PROPER = r"(?:[A-Z][\w'&-]*|\d[\w:.]*)"
-_TITLE = re.compile(
-    rf"\b(?:slide|caption|sign|title|banner)s?(?: (?:titled|called|named|saying|reading|that (?:says|reads)))? "
-    rf"({_PROPER}(?: (?:(?:and|of|the|a|in|on|for|to|or|with|from) )*{_PROPER})*)|"
-    rf"\bthe ({_PROPER}(?: (?:(?:and|of|the|for|to) )*{_PROPER})*) (?:slide|caption|sign|banner)\b"
-)
-"""The title of a slide that was not put in quotation marks: "the slide What We Learned", "the Budget 2031 slide"."""
-_HEARD_WORDS = re.compile(
-    r"\b(?:hear|hears|heard)\b.*\b(?:about|of|that|how|someone|somebody|anyone|person|man|woman|"
-    r"words?)\b",
-    re.I,
-)
-_NAME = re.compile(r"(?<=[a-z,:;] )[A-Z][a-z]+(?: [A-Z][a-z]+)*")
-"""Capitalised words inside a sentence name something: "the slide Voice Commands" is not about speech."""
-
-_WHEN = re.compile(
-    r"^(?:when\b|(?:at|in|around) (?:what|which) (?:time|point|moment|second|minute|part|place)s?\b"
-    r"(?! (?:does|do|did|will|is|was) .*\b(?:open|close|leave|depart|arrive|board|start|begin|end)s?\b)"
-    r"|where in the (?:video|film|recording|clip)\b|(?:find|show me) the (?:moment|part|place)s?\b)",
-    re.I,
-)
-_COUNT = re.compile(r"\b(?:how many|how often|number of|count (?:the|all|every))\b", re.I)
-_COUNTED = re.compile(
-    r"\b(?:how many|number of|count (?:the|all))\s+(?:of the |the |all |different |distinct |separate |unique |other |"
-    r"burnt[- ]in |burned[- ]in |on[- ]screen |overlaid |written |printed |spoken )*"
-    r"(times|captions?|slides?|signs?|texts?|titles?|labels?|overlays?|scenes?|shots?|events?|sounds?|noises?|"
-    r"sentences?|utterances?|remarks?|notices?|messages?)\b",
-    re.I,
-)
-_TOLD_OF = re.compile(
-    r"^(?!.*\b(?:should|must|need|needs|have to|has to|per (?:day|week|month|year)|a (?:day|week|month|year))\b)"
-    r"(?:.*\bhow many times\b|.*\b(?:said|mention\w*|spoken|says?|talk\w*|heard?|hears?|shown|shows?|seen|see|"
-    r"appear\w*|rings?|visible|come up|on screen)\b)",
-    re.I,
-)
-"""What is counted is told or shown, not something in the world ("how often does the bus come")."""
-_SUMMARY = re.compile(
-    r"^(?:what (?:is|was) (?:the|this|that) (?:video|film|recording|clip|stream) about|summar\w+|"
-    r"what happen(?:s|ed)(?: in (?:the|this) \w+)?|describe the \w+|give me a summary.*)\W*$",
-    re.I,
-)
-_RELATIVE = re.compile(
-    r"\b(?P<after>after|follow(?:s|ed|ing)?|succeed(?:s|ed)|since)\b|"
-    r"\b(?P<before>before|preced(?:e|es|ed|ing)|prior to|leads? up to|leading up to)\b",
-    re.I,
-)
-_WHILE = re.compile(
-    r"\b(?:while|whilst|during|at the (?:same )?(?:time|moment)(?: that| when| as| of)?|when|as)\b", re.I
-)
-_OVER = re.compile(
-    r"\b(?:over|with|alongside|accompan(?:y|ies|ied|ying)|beside|behind|under|to|on|for)\s+(?:the |a |this |that )"
-    r"(?=(?:slide|caption|sign|title|text|banner|label)\b)",
-    re.I,
-)
-_TURNED = re.compile(
-    r"^(?:right |just |directly |immediately |shortly )?(before|after)\s+(.+?),\s*((?:what|which|who)\b.+)$", re.I
-)
-_AUXILIARY = r"(?:do|does|did|is|are|was|were|can|could|will|would|has|have|had|should|shall|may|might|must)\b"
-_POLITE = re.compile(
-    r"^(?:please,? )?(?:(?:could|can|would) you (?:please )?(?:tell|show|say|remind)(?: me| us)?|"
-    r"i(?:'d| would) like to know|i (?:want|need) to know|tell (?:me|us)|do you (?:know|remember)|any idea)\b,?\s*"
-    r"(?=\w)(?!the (?:moment|part|place))",
-    re.I,
-)
-_UP = (
-    (re.compile(r"\bread(?:s|ing)? (?:out|aloud)\b", re.I), "said"),
-    (re.compile(r"\bin order to\b", re.I), "to"),
-    (re.compile(r"\b(?:brings?|brought|bringing) up\b", re.I), "mention"),
-    (re.compile(r"\b(?:gets?|got|comes?|came) (?:to|round to)\b", re.I), "mention"),
-    (re.compile(r"\b(?:comes?|came|coming|pops?|crops?) (?:up|on)\b", re.I), "appears"),
-)
-"""Verbs with a particle, in the word that the frame knows."""
-_FIRST = re.compile(r"\b(?:first|earliest|opening)\b", re.I)
-_LAST = re.compile(r"\b(?:last|final|latest|closing)\b", re.I)
-_CLOCK = (
-    r"(?:(\d{1,4}):(\d\d)(?::(\d\d))?|(\d{1,7}(?:\.\d{1,6})?) ?(seconds?|secs?|s|minutes?|mins?|min|m)\b|"
-    r"(?:minute|second) (\d{1,7})\b)"
-)
-_BETWEEN = re.compile(rf"\b(?:between|from)\s+{_CLOCK}\s+(?:and|to|until|till|-)\s+{_CLOCK}", re.I)
-_AT = re.compile(rf"\b(?:at|around|about|near|@)\s+(?:the\s+)?(?:time\s+|minute\s+|second\s+)?{_CLOCK}", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,30 +98,30 @@ def read(question: str) -> Question:
         raise QuestionError("the question is empty", 'ask with words, e.g. "When is the library mentioned?"')
     if len(text) > MAX_CHARS:
         raise QuestionError(f"the question has {len(text)} characters", f"ask with at most {MAX_CHARS}")
-    text = _POLITE.sub("", text) or text
-    for verb, plain in _UP:
+    text = POLITE.sub("", text) or text
+    for verb, plain in UP:
         text = verb.sub(plain, text)
     for reader in (_summary, _order, _count, _beside, _relative, _at, _when):
         found = reader(text)
         if found is not None:
             return found
-    if _FIRST.search(text) or _LAST.search(text):
-        head = _FIRST if _FIRST.search(text) else _LAST
+    if FIRST.search(text) or LAST.search(text):
+        head = FIRST if FIRST.search(text) else LAST
         rest = head.sub(" ", text, count=1)
         if phrase(rest).empty:
-            return Question(text, "first" if head is _FIRST else "last", lanes_of(text), phrase(rest))
+            return Question(text, "first" if head is FIRST else "last", lanes_of(text), phrase(rest))
     return Question(text, "what", lanes_of(text), phrase(text))
 
 
 def phrase(text: str, default: tuple[Lane, ...] = ()) -> Phrase:
     """A phrase of the question: its quotes set apart, its lane read from its own words."""
     raw = text.strip(" ,.;:!?")
-    quotes = [m.group(1).strip(" ,.;:!?") for m in _QUOTED.finditer(text)]
-    bare = _QUOTED.sub(" ", text)
-    quotes += [m.group().strip(" ,.;:") for m in _CAPITALS.finditer(bare)]
-    bare = _CAPITALS.sub(" ", bare)
-    quotes += [next(g for g in m.groups() if g) for m in _TITLE.finditer(bare)]
-    bare = _TITLE.sub(" slide ", bare)
+    quotes = [m.group(1).strip(" ,.;:!?") for m in QUOTED.finditer(text)]
+    bare = QUOTED.sub(" ", text)
+    quotes += [m.group().strip(" ,.;:") for m in CAPITALS.finditer(bare)]
+    bare = CAPITALS.sub(" ", bare)
+    quotes += [next(g for g in m.groups() if g) for m in TITLE.finditer(bare)]
+    bare = TITLE.sub(" slide ", bare)
     return Phrase(" ".join(bare.split()), tuple(q for q in quotes if q), lanes_of(bare) or default, raw)
 
 
@@ -206,8 +130,8 @@ def lanes_of(text: str) -> tuple[Lane, ...]:
 
     What is "on screen" is a caption where the word caption or slide stands beside it, else the picture.
     """
-    bare = _NAME.sub(" ", _CAPITALS.sub(" ", _QUOTED.sub(" \x00 ", text)))
-    hit = [lane for lane in ("speech", "caption", "sound", "vision") if _CUE[lane].search(bare)]
+    bare = NAME.sub(" ", CAPITALS.sub(" ", QUOTED.sub(" \x00 ", text)))
+    hit = [lane for lane in ("speech", "caption", "sound", "vision") if CUE[lane].search(bare)]
     if "caption" in hit:
         return ("caption", "speech") if "speech" in hit and not _frame_is_caption(bare) else ("caption",)
     if "speech" in hit:
@@ -217,7 +141,7 @@ def lanes_of(text: str) -> tuple[Lane, ...]:
     if "sound" in hit and re.search(r"\b(?:sounds?|noises?)\b", bare, re.I):
         return ("sound",)
     if "sound" in hit:
-        if bare.count("\x00") or _HEARD_WORDS.search(bare):
+        if bare.count("\x00") or HEARD_WORDS.search(bare):
             return ("speech",)
         return ("speech", "sound")
     return ()
@@ -228,7 +152,7 @@ def _frame_is_caption(text: str) -> bool:
     return bool(
         re.search(
             rf"\b(?:which|what|that|the|a|according to the|on the|in the)\s+(?:\w+\s+)?"
-            rf"(?:{_CUES['caption']})\b",
+            rf"(?:{CUES['caption']})\b",
             text,
             re.I,
         )
@@ -236,7 +160,7 @@ def _frame_is_caption(text: str) -> bool:
 
 
 def _summary(text: str) -> Question | None:
-    return Question(text, "summary", (), Phrase("")) if _SUMMARY.match(text) else None
+    return Question(text, "summary", (), Phrase("")) if SUMMARY.match(text) else None
 
 
 def _order(text: str) -> Question | None:
@@ -272,7 +196,7 @@ def _order(text: str) -> Question | None:
             counted=f"yes-no {relation}",
             choices=_choices(yes_no.group(1), yes_no.group(3), "", lanes_of(text)),
         )
-    masked = _QUOTED.sub(lambda m: "\x00" * len(m.group()), text)
+    masked = QUOTED.sub(lambda m: "\x00" * len(m.group()), text)
     ask = re.search(r"\b(first|earlier|earliest|sooner|last|later|latest|second)\b", masked, re.I)
     cut = masked.lower().rfind(" or ")
     joiner = 4
@@ -322,15 +246,15 @@ def _choices(left: str, right: str, frame: str, default: tuple[Lane, ...] = ()) 
 
 def _count(text: str) -> Question | None:
     """How many times, how many slides ...: things that a memory itself counts; of others it asks for a number."""
-    if not _COUNT.search(text):
+    if not COUNT.search(text):
         return None
-    noun = _COUNTED.search(text)
+    noun = COUNTED.search(text)
     counted = "times" if re.search(r"\bhow often\b", text, re.I) else noun.group(1).lower() if noun else ""
-    if not counted or (counted == "times" and not _TOLD_OF.search(text)):
+    if not counted or (counted == "times" and not TOLD_OF.search(text)):
         return None
-    rest = _COUNTED.sub(" ", text, count=1) if noun else text
+    rest = COUNTED.sub(" ", text, count=1) if noun else text
     anchor = None
-    if (cut := _WHILE.search(rest)) and cut.start() > 0 and not phrase(rest[cut.end() :]).empty:
+    if (cut := WHILE.search(rest)) and cut.start() > 0 and not phrase(rest[cut.end() :]).empty:
         anchor = phrase(rest[cut.end() :])
         rest = rest[: cut.start()]
     rest = re.sub(
@@ -343,15 +267,15 @@ def _count(text: str) -> Question | None:
 def _beside(text: str) -> Question | None:
     """ "What is said while X is shown?" and "While X is shown, what is said?"."""
     turned = re.match(
-        rf"^(?:while|whilst|during|as|when(?!\s+{_AUXILIARY}))\s+(.+?),?\s+((?:what|which|who|whose|how|where)\b.+)$",
+        rf"^(?:while|whilst|during|as|when(?!\s+{AUXILIARY}))\s+(.+?),?\s+((?:what|which|who|whose|how|where)\b.+)$",
         text,
         re.I,
     )
     if turned and not phrase(turned.group(1)).empty:
         target = phrase(turned.group(2))
         return Question(text, "while", lanes_of(turned.group(2)), target, anchor=phrase(turned.group(1)))
-    masked = _QUOTED.sub(lambda m: "\x00" * len(m.group()), text)
-    for cut in _WHILE.finditer(masked):
+    masked = QUOTED.sub(lambda m: "\x00" * len(m.group()), text)
+    for cut in WHILE.finditer(masked):
         if cut.start() == 0:
             continue
         if cut.group().lower() == "as" and not re.match(r"\s+(?:the|a|an|someone|somebody|\x00)", masked[cut.end() :]):
@@ -362,7 +286,7 @@ def _beside(text: str) -> Question | None:
         if not phrase(head).empty and not lanes_of(head):
             continue  # "what happens to the pitch when a colony leaves" is one sentence of the world
         return Question(text, "while", lanes_of(head), phrase(head), anchor=phrase(tail))
-    over = _OVER.search(masked)
+    over = OVER.search(masked)
     if over and lanes_of(text[: over.start()]) == ("speech",) and phrase(text[: over.start()]).empty:
         return Question(text, "while", ("speech",), phrase(text[: over.start()]), anchor=phrase(text[over.end() :]))
     return None
@@ -370,7 +294,7 @@ def _beside(text: str) -> Question | None:
 
 def _relative(text: str) -> Question | None:
     """ "What is the first thing said after X?": a relation only if its own side names nothing of the world."""
-    if (turned := _TURNED.match(text)) and not phrase(turned.group(2)).empty and phrase(turned.group(3)).empty:
+    if (turned := TURNED.match(text)) and not phrase(turned.group(2)).empty and phrase(turned.group(3)).empty:
         target = lanes_of(turned.group(3))
         return Question(
             text,
@@ -379,8 +303,8 @@ def _relative(text: str) -> Question | None:
             phrase(turned.group(3)),
             anchor=phrase(turned.group(2), target),
         )
-    masked = _QUOTED.sub(lambda m: "\x00" * len(m.group()), text)
-    match = _RELATIVE.search(masked)
+    masked = QUOTED.sub(lambda m: "\x00" * len(m.group()), text)
+    match = RELATIVE.search(masked)
     if match is None or not re.match(r"(?:what|which|who|how|name|tell)\b", text, re.I):
         return None
     head, tail = text[: match.start()], text[match.end() :]
@@ -398,10 +322,10 @@ def _relative(text: str) -> Question | None:
 
 def _at(text: str) -> Question | None:
     """ "What is said at 1:30?", "between 0:30 and 1:00": the question names stream time, and nothing else."""
-    if match := _BETWEEN.search(text):
+    if match := BETWEEN.search(text):
         parts = match.groups()
         span = _clock_ns(parts[:6]), _clock_ns(parts[6:])
-    elif match := _AT.search(text):
+    elif match := AT.search(text):
         t_ns = _clock_ns(match.groups())
         span = t_ns, t_ns + NS_PER_S
     else:
@@ -426,7 +350,7 @@ def _clock_ns(parts: tuple[str | None, ...]) -> int:
 
 
 def _when(text: str) -> Question | None:
-    if not _WHEN.match(text):
+    if not WHEN.match(text):
         return None
-    rest = _WHEN.sub(" ", text, count=1)
+    rest = WHEN.sub(" ", text, count=1)
     return Question(text, "when", lanes_of(rest), phrase(rest))

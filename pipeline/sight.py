@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..records import Percept, Picture
-from .extractive import clock, span
 from .picture import read_picture
 from .reason import Conclusion, Support, abstain
+from .wording import clock, span
 
 if TYPE_CHECKING:
     from ..encoders.vision import Layout
