@@ -80,9 +80,7 @@ def controls(folder: Path, fps: float = 5.0, seed: int = 0) -> Iterator[tuple[st
         percepts = snapshot.percepts()
         end_ns = max((s.seen_ns for s in snapshot.streams()), default=0)
         sights = [p for p in percepts if p.lane == "vision"]
-        until = {a.id: b.t0_ns for a, b in itertools.pairwise(sights)} | (
-            {sights[-1].id: end_ns} if sights else {}
-        )
+        until = {a.id: b.t0_ns for a, b in itertools.pairwise(sights)} | ({sights[-1].id: end_ns} if sights else {})
     ticks = list(range(0, end_ns, round(1e9 / fps)))
     budget = min(len(percepts), len(ticks))
 

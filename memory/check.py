@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ..records import Event, Percept
-from . import tables, thumbnails
+from . import thumbnails
 from .ledger import StreamState
 from .store import StoredSnapshot
 
@@ -29,36 +29,57 @@ class Report:
 
 
 def check(snapshot: StoredSnapshot) -> Report:
-    """Reads everything that the snapshot's commit names and compares it with what it should be."""
-    percepts, events, states = snapshot.percepts(), snapshot.events(), snapshot.streams()
+    """Reads everything that the snapshot's commit names and compares it with what it should be.
+
+    Streams that are being replaced are looked at twice: as they are seen, and as the replacement stands so far.
+    """
     files = thumbnails.stored(snapshot.root)
-    named = {percept.thumbnail for percept in percepts if percept.thumbnail is not None}
-    problems = [f"thumbnail {path} of a percept is missing" for path in sorted(named - files)]
-    for table, count in ((tables.PERCEPTS, len(percepts)), (tables.EVENTS, len(events))):
-        if count != (ledgered := snapshot.entry.tables[table].rows):
-            problems.append(f"table {table} holds {count} rows, the ledger says {ledgered}")
-    rows: list[Percept | Event] = [*percepts, *events]
-    twice = [id for id, count in Counter(row.id for row in rows).items() if count > 1]
-    problems += [f"id {id} stands more than once" for id in twice]
-    known = {state.stream.id for state in states}
-    strays = {row.stream for row in rows} - known
-    problems += [f"stream {name!r} has rows and no place in the ledger" for name in sorted(strays)]
-    for state in states:
-        name = state.stream.id
-        problems += _tiling(state, [event for event in events if event.stream == name])
-        problems += _membership(
-            state,
-            [event for event in events if event.stream == name],
-            {percept.id: percept for percept in percepts if percept.stream == name},
-        )
+    percepts, events = snapshot.percepts(), snapshot.events()
+    problems = [
+        f"table {table} holds {count} rows, the ledger says {ledgered}"
+        for table, count in snapshot.count_rows().items()
+        if count != (ledgered := snapshot.entry.tables[table].rows)
+    ]
+    problems += _problems(percepts, events, snapshot.streams(), files)
+    named = _thumbnails(percepts)
+    if any(state.successor is not None for state in snapshot.streams()):
+        ahead = snapshot.ahead()
+        coming = ahead.percepts()
+        problems += [p for p in _problems(coming, ahead.events(), ahead.streams(), files) if p not in problems]
+        named |= _thumbnails(coming)
     return Report(
         ok=not problems,
         percepts=len(percepts),
         events=len(events),
-        last_t_ns=max((state.seen_ns for state in states), default=0),
+        last_t_ns=max((state.seen_ns for state in snapshot.streams()), default=0),
         problems=tuple(problems),
         orphans=tuple(sorted(files - named)),
     )
+
+
+def _thumbnails(percepts: list[Percept]) -> set[str]:
+    return {percept.thumbnail for percept in percepts if percept.thumbnail is not None}
+
+
+def _problems(
+    percepts: list[Percept], events: list[Event], states: list[StreamState], files: set[str]
+) -> Iterator[str]:
+    """What is wrong between rows, the states of their streams and the files of thumbnails."""
+    yield from (f"thumbnail {path} of a percept is missing" for path in sorted(_thumbnails(percepts) - files))
+    rows: list[Percept | Event] = [*percepts, *events]
+    twice = [id for id, count in Counter(row.id for row in rows).items() if count > 1]
+    yield from (f"id {id} stands more than once" for id in twice)
+    known = {state.stream.id for state in states}
+    strays = {row.stream for row in rows} - known
+    yield from (f"stream {name!r} has rows and no place in the ledger" for name in sorted(strays))
+    for state in states:
+        name = state.stream.id
+        yield from _tiling(state, [event for event in events if event.stream == name])
+        yield from _membership(
+            state,
+            [event for event in events if event.stream == name],
+            {percept.id: percept for percept in percepts if percept.stream == name},
+        )
 
 
 def _tiling(state: StreamState, events: list[Event]) -> Iterator[str]:

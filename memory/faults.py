@@ -11,8 +11,8 @@ from pathlib import Path
 from ..errors import MnemeError
 
 _MENDS = {
-    errno.ENOSPC: ("the disk is full", "free some space; all that was acknowledged is kept"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space; all that was acknowledged is kept"),
+    errno.ENOSPC: ("the disk is full", "free some space"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space"),
     errno.EFBIG: ("a file would grow past the limit on file sizes", "raise the limit (ulimit -f)"),
     errno.EROFS: ("the file system is read-only", "give a folder that can be written to"),
     errno.EACCES: ("permission is denied", "give a folder that you may read and write"),
@@ -39,8 +39,11 @@ def is_vanished(error: BaseException) -> bool:
 
 
 @contextmanager
-def mended(doing: str, path: Path) -> Iterator[None]:
-    """Turns a disk's failure in the block into a `MnemeError` that says what failed where; others pass."""
+def mended(doing: str, path: Path, *, kept: bool = False) -> Iterator[None]:
+    """Turns a disk's failure in the block into a `MnemeError` that says what failed where; others pass.
+
+    kept: say of a lack of space that it cost nothing of what was acknowledged.
+    """
     try:
         yield
     except MnemeError:
@@ -49,6 +52,8 @@ def mended(doing: str, path: Path) -> Iterator[None]:
         number = error_number(error)
         if number in _MENDS:
             fault, mend = _MENDS[number]
+            if kept and number in (errno.ENOSPC, errno.EDQUOT):
+                mend += "; all that was acknowledged is kept"
             raise MnemeError(f"{doing} {path} failed: {fault}", mend) from error
         if isinstance(error, OSError) or _UNREADABLE.search(str(error)):
             line = str(error).splitlines()[0][:200] if str(error) else type(error).__name__

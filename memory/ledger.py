@@ -30,6 +30,15 @@ class StreamState:
     """Closed events."""
     done: bool = False
     """Whether it was watched to its end."""
+    take: int = 0
+    """Which recording of the stream this is: its rows carry the number. Each replacement has the next higher one."""
+    successor: StreamState | None = None
+    """The take that will replace this one as soon as it is done; until then no reader sees it."""
+
+    @property
+    def takes(self) -> frozenset[int]:
+        """The takes whose rows the memory holds."""
+        return frozenset((self.take,)) | (self.successor.takes if self.successor else frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +71,7 @@ def append(table: Any, schema: Any, entry: Entry) -> None:
     """Adds the row: from its return on, the commit is durable."""
     import pyarrow as pa
 
-    streams = {}
-    for name, state in entry.streams.items():
-        known = asdict(state)
-        known |= known.pop("stream")
-        del known["id"]
-        streams[name] = known
+    streams = {name: _plain(asdict(state)) for name, state in entry.streams.items()}
     row = {
         "commit": entry.commit,
         "committed_ns": entry.committed_ns,
@@ -99,6 +103,15 @@ def last(table: Any) -> Entry | None:
     )
 
 
+def _plain(known: dict[str, Any]) -> dict[str, Any]:
+    """A stream's state as it stands in the ledger: the fields of `Stream` beside its own, under the stream's name."""
+    known |= known.pop("stream")
+    del known["id"]
+    if known["successor"] is not None:
+        known["successor"] = _plain(known["successor"])
+    return known
+
+
 def _stream_state(name: str, known: Mapping[str, Any]) -> StreamState:
     stream = Stream(
         id=name,
@@ -113,4 +126,6 @@ def _stream_state(name: str, known: Mapping[str, Any]) -> StreamState:
         closed_ns=known["closed_ns"],
         events=known["events"],
         done=known["done"],
+        take=known["take"],
+        successor=None if known["successor"] is None else _stream_state(name, known["successor"]),
     )

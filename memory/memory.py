@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,17 +10,20 @@ from types import TracebackType
 from typing import Literal
 
 from ..errors import MemoryFormatError, MnemeError
-from ..records import Space, Stream
+from ..records import Space, Stream, to_ns
 from . import manifest, tables
 from .check import Report, check
 from .episodic import ExtractiveSummariser, Summariser
 from .faults import mended
 from .lock import WriterLock
 from .manifest import Manifest
+from .pace import Pace
 from .recorder import Ack, Boundaries, Recorder
 from .settings import MemorySettings
 from .store import StoredSnapshot, connect
 from .writer import Writer
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["Ack", "Memory", "Recorder", "Report"]
 
@@ -34,7 +38,9 @@ class Memory:
         self._lock = lock
         self._writer = writer
         self._database = None if writer else connect(root)
-        self._recorders: list[Recorder] = []
+        self._recorders: dict[str, Recorder] = {}
+        """By stream: those whose stream has not ended."""
+        self._pace = Pace(to_ns(settings.commit_every_s))
 
     @classmethod
     def create(
@@ -63,7 +69,7 @@ class Memory:
             except BaseException:
                 lock.release()
                 raise
-        return cls._writing(root, lock, settings or MemorySettings(), clock)
+            return cls._writing(root, lock, settings or MemorySettings(), clock)
 
     @classmethod
     def open(
@@ -83,8 +89,7 @@ class Memory:
             manifest.read(root)
             if mode == "r":
                 return cls(root, settings or MemorySettings(), None, None)
-            lock = WriterLock(root, clock())
-        return cls._writing(root, lock, settings or MemorySettings(), clock)
+            return cls._writing(root, WriterLock(root, clock()), settings or MemorySettings(), clock)
 
     @classmethod
     def _writing(cls, root: Path, lock: WriterLock, settings: MemorySettings, clock: Callable[[], int]) -> Memory:
@@ -110,9 +115,13 @@ class Memory:
     ) -> Recorder:
         """A recorder for the stream: fresh, or going on where an interrupted one left off.
 
-        replace: forget what the memory holds of a stream of that name, in the commit that brings the first of the new.
+        replace: record it anew; what the memory holds of a stream of that name stays what readers see until the new
+        one has ended, and goes in that commit. What is acknowledged until then is durable: after an interruption the
+        same call goes on from it, one with another source (digest) throws it away.
         boundaries: by default `operators/segment.py` with its default settings. monotonic: nanoseconds, for the pace
-        of commits. Raises `MnemeError` of a stream that was watched already, or that another source began.
+        of commits; one clock for all recorders of a memory.
+
+        Raises `MnemeError` of a stream that was watched already, that another source began, or that has a recorder.
         """
         if self._writer is None:
             raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
@@ -130,8 +139,8 @@ class Memory:
                     f"stream {stream.id!r} was begun from another source ({known.stream.source})",
                     "replace it or give another name",
                 )
-        if any(other.stream.id == stream.id and not other.state.done for other in self._recorders):
-            raise MnemeError(f"stream {stream.id!r} is being recorded", "finish that recorder first")
+        if stream.id in self._recorders:
+            raise MnemeError(f"stream {stream.id!r} is being recorded", "finish or release that recorder first")
         from ..operators.separate import Separator  # brings torch, which reading has no use for
 
         if boundaries is None:
@@ -141,15 +150,33 @@ class Memory:
         recorder = Recorder(
             self._writer,
             stream,
-            settings=self._settings,
+            pace=self._pace,
             monotonic_ns=monotonic,
             boundaries=boundaries,
             separator=lambda: Separator(self._settings.separation),
             summarise=summarise or ExtractiveSummariser(self._settings.gist_chars),
-            replace_old=replace,
+            replacing=replace,
+            ended=lambda: self._recorders.pop(stream.id, None),
         )
-        self._recorders.append(recorder)
+        self._recorders[stream.id] = recorder
         return recorder
+
+    def release(self, recorder: Recorder) -> None:
+        """Lets go of a recorder whose stream will not be recorded to its end now; another one may go on with it.
+
+        Stores what it has taken up; where that fails a warning is logged, and going on perceives it again. Does
+        nothing with a recorder whose stream has ended, or that was released already.
+        """
+        name = recorder.stream.id
+        if self._recorders.get(name) is not recorder:
+            return
+        try:
+            recorder.flush()
+        except MnemeError as error:
+            _log.warning("what was seen last of stream %r is not stored and will be seen again: %s", name, error)
+        finally:
+            recorder.release()
+            del self._recorders[name]
 
     def snapshot(self) -> StoredSnapshot:
         """The memory as it stands at its latest commit."""
@@ -165,13 +192,14 @@ class Memory:
         A second call does nothing. Raises `MnemeError` where something could not be stored.
         """
         try:
-            for recorder in self._recorders:
-                if not recorder.state.done:
-                    recorder.flush()
-            if self._writer is not None and self._recorders:
+            for recorder in self._recorders.values():
+                recorder.flush()
+            if self._writer is not None:
                 self._writer.tidy()
         finally:
-            self._recorders = []
+            for recorder in self._recorders.values():
+                recorder.release()
+            self._recorders = {}
             if self._lock is not None:
                 self._lock.release()
             self._writer = self._lock = None

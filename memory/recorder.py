@@ -1,11 +1,16 @@
 """Recording one stream: moments in, events and acknowledgements out.
 
 Events tile the stream: [0, cut), [cut, cut), ... [cut, end); a percept belongs to the event in which it starts. A
-percept is taken up once no cut before its start can still come, and stored within a second of that. An event is
-closed once no percept that starts in it can still come (speech and captions arrive complete, seconds late).
+percept is taken up once no cut before its start can still come, and stored within a second of that (of n streams that
+are recorded side by side, within n). An event is closed once no percept that starts in it can still come (speech and
+captions arrive complete, seconds late).
 
 An interrupted recording goes on from its last closed event: what starts before its end is remembered already; what an
-interrupted run stored after it is recognised by id. So the memory is the same as without the interruption.
+interrupted run stored after it is recognised by id. So the memory is the same as without the interruption, but where
+the senses, begun anew, cut a span across that end otherwise than before (`resume.Seam`).
+
+A replacement is recorded beside the stream that it replaces, unseen by readers, and takes its place in the commit that
+ends it. Interrupted, it goes on like any other recording.
 """
 
 from __future__ import annotations
@@ -15,11 +20,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..errors import MnemeError
-from ..records import Event, Moment, Percept, Stream, to_ns
+from ..records import Event, Moment, Percept, Stream
 from .episodic import Summariser, in_order
 from .ledger import Kind, StreamState
+from .pace import Pace
+from .resume import Seam
 from .sensory import SensoryRing
-from .settings import MemorySettings
 from .store import StoredSnapshot
 from .working import OpenEvent, Separator
 from .writer import Writer
@@ -48,7 +54,10 @@ class Boundaries(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """One commit: every percept that starts before `acked_t_ns` is durable."""
+    """One commit: every percept that starts before `acked_t_ns` is durable.
+
+    Of a replacement too: it survives a crash and is gone on from, though readers see it only when it is done.
+    """
 
     acked_t_ns: int
     percepts: tuple[Percept, ...]
@@ -63,13 +72,18 @@ class Recorder:
         writer: Writer,
         stream: Stream,
         *,
-        settings: MemorySettings,
+        pace: Pace,
         monotonic_ns: Callable[[], int],
         boundaries: Boundaries,
         separator: Callable[[], Separator],
         summarise: Summariser,
-        replace_old: bool = False,
+        replacing: bool = False,
+        ended: Callable[[], object] = lambda: None,
     ) -> None:
+        """replacing: record a take that will replace the stream of that name, where there is one.
+
+        ended: called once the stream has ended and is stored.
+        """
         self.stream = stream
         self.sensory = SensoryRing()
         self._writer = writer
@@ -77,15 +91,17 @@ class Recorder:
         self._monotonic_ns = monotonic_ns
         self._boundaries = boundaries
         self._summarise = summarise
-        self._every_ns = to_ns(settings.commit_every_s)
-        self._last_commit_ns: int | None = None
-        self._replacing = replace_old and stream.id in writer.streams
-        begun = None if self._replacing else writer.streams.get(stream.id)
-        self._state = StreamState(stream) if begun is None else replace(begun, stream=stream)
-        self._resume_ns, stored = (0, []) if begun is None else self._left_off()
+        self._pace = pace
+        self._ended = ended
+        known = writer.streams.get(stream.id)
+        self._replacing = replacing and known is not None
+        self._state = _go_on(stream, known, replacing)
+        self._resume_ns, stored = self._left_off()
+        self._seam = Seam(self._state.closed_ns, stored)
         if self._state.closed_ns:
             boundaries.resume(self._state.closed_ns)
-        first = OpenEvent(stream.id, self._state.closed_ns, self._state.events, separator, stored)
+        behind = [percept for percept in stored if percept.t0_ns >= self._state.closed_ns]
+        first = OpenEvent(stream.id, self._state.closed_ns, self._state.events, separator, behind)
         self._open = [first]
         """Unclosed events in order; each but the last ends where the next begins."""
         self._arrived: list[Percept] = []
@@ -93,6 +109,7 @@ class Recorder:
         self._unstored: list[tuple[Percept, bytes | None]] = []
         self._seen_ns = self._state.seen_ns
         self._moment_ns: int | None = None
+        self._released = False
 
     @property
     def resume_ns(self) -> int:
@@ -112,30 +129,43 @@ class Recorder:
         """
         self._refuse_foreign(moment)
         self.sensory.push(moment)
-        self._arrived.extend(p for p in moment.percepts if p.t0_ns >= self._state.closed_ns)
+        joined = [p for percept in moment.percepts if (p := self._seam.join(percept)) is not None]
+        self._arrived.extend(p for p in joined if p.t0_ns >= self._state.closed_ns)
         if moment.t_ns != self._moment_ns:
             self._cut(self._boundaries.push(moment.t_ns, moment.change, moment.loudness_db))
         self._moment_ns = moment.t_ns
         settled_ns = min(moment.settled_ns, self._boundaries.settled_ns)
         self._take_up(self._boundaries.settled_ns)
         self._seen_ns = max(self._seen_ns, settled_ns)
-        if self._closable(moment.settled_ns) or (self._unstored and self._due()):
+        if self._closable(moment.settled_ns) or (self._unstored and self._pace.due(id(self), self._monotonic_ns())):
             return [self._commit(self._closable(moment.settled_ns))]
         return []
 
     def finish(self, t_end_ns: int) -> Ack:
-        """The stream has ended at `t_end_ns`: closes what is open. Give late percepts with a last moment before."""
+        """The stream has ended at `t_end_ns`: closes what is open. Give late percepts with a last moment before.
+
+        What starts at the end or after it (the last picture, a cue beyond the film) puts the last event's end off
+        until its own.
+        """
+        self._refuse_ended()
         self._cut([cut_ns for cut_ns in self._boundaries.flush() if cut_ns < t_end_ns])
-        late = [p.t1_ns for p in self._arrived if p.t0_ns >= t_end_ns]
+        late = [max(p.t1_ns, p.t0_ns + 1) for p in (*self._arrived, *self._open[-1].members) if p.t0_ns >= t_end_ns]
         end_ns = max([t_end_ns, self._open[-1].t0_ns, *late])
         self._take_up(None)
         self._seen_ns = max(self._seen_ns, end_ns)
         ends = [event.t0_ns for event in self._open[1:]] + ([end_ns] if end_ns > self._open[-1].t0_ns else [])
-        return self._commit(ends, done=True)
+        ack = self._commit(ends, done=True)
+        self._ended()
+        return ack
 
     def flush(self) -> list[Ack]:
         """Stores what was taken up and not stored yet, without closing an event: before a pause."""
-        return [self._commit([])] if self._unstored else []
+        return [self._commit([])] if self._unstored and not self._released else []
+
+    def release(self) -> None:
+        """Takes and stores nothing more: its memory has let go of it."""
+        self._released = True
+        self._pace.forget(id(self))
 
     def _cut(self, cuts: list[int]) -> None:
         for cut_ns in cuts:
@@ -159,9 +189,6 @@ class Recorder:
         ends = [event.t0_ns for event in self._open[1:]]
         return [end for end in ends if end <= min(settled_ns, self._boundaries.settled_ns)]
 
-    def _due(self) -> bool:
-        return self._last_commit_ns is None or self._monotonic_ns() - self._last_commit_ns >= self._every_ns
-
     def _commit(self, ends: list[int], done: bool = False) -> Ack:
         """Stores what was taken up, and closes the first events of the open ones at these ends."""
         events: list[Event] = [event.close(end, self._summarise) for event, end in zip(self._open, ends, strict=False)]
@@ -172,24 +199,32 @@ class Recorder:
             events=self._state.events + len(ends),
             done=done,
         )
-        kind: Kind = "replace" if self._replacing else "observe"
-        self._writer.commit(kind, self._unstored, events, state, replacing=self._replacing)
+        kind: Kind = "replace" if self._replacing and done else "observe"
+        self._writer.commit(kind, self._unstored, events, state)
         percepts = tuple(percept for percept, _ in self._unstored)
-        self._state, self._replacing, self._unstored = state, False, []
+        self._state, self._unstored = state, []
         self._open = self._open[len(ends) :]
-        self._last_commit_ns = self._monotonic_ns()
+        self._pace.committed(id(self), self._monotonic_ns())
         return Ack(state.seen_ns, percepts)
 
     def _left_off(self) -> tuple[int, list[Percept]]:
-        """Where the last closed event begins, and what is stored of the one after it."""
+        """Where the last closed event begins, and what is stored that reaches behind its end or starts there."""
+        if self._state.take not in self._writer.takes(self.stream.id):
+            return 0, []
         snapshot = StoredSnapshot(self._writer.root)
+        snapshot = snapshot.ahead() if self._replacing else snapshot
         starts = [event.t0_ns for event in snapshot.events(self.stream.id)]
-        after = snapshot.percepts(stream=self.stream.id, t0_ns=self._state.closed_ns, with_vectors=True)
-        return (starts[-1] if starts else 0), [p for p in after if p.t0_ns >= self._state.closed_ns]
+        stored = snapshot.percepts(stream=self.stream.id, t0_ns=self._state.closed_ns, with_vectors=True)
+        return (starts[-1] if starts else 0), stored
 
-    def _refuse_foreign(self, moment: Moment) -> None:
+    def _refuse_ended(self) -> None:
         if self._state.done:
             raise MnemeError(f"stream {self.stream.id!r} has ended", "open a recorder for the next one")
+        if self._released:
+            raise MnemeError(f"this recorder of stream {self.stream.id!r} was released", "make another one to go on")
+
+    def _refuse_foreign(self, moment: Moment) -> None:
+        self._refuse_ended()
         if self._moment_ns is not None and moment.t_ns < self._moment_ns:
             raise MnemeError(
                 f"stream {self.stream.id!r} went back from {self._moment_ns} ns to {moment.t_ns} ns",
@@ -209,3 +244,14 @@ class Recorder:
                         f"a vector of {percept.vector.shape} came for space {percept.space!r} of {dim} dimensions",
                         "use the encoder that the memory was made with",
                     )
+
+
+def _go_on(stream: Stream, known: StreamState | None, replacing: bool) -> StreamState:
+    """The state from which a recording of the stream starts, fresh or where one of the same take was interrupted."""
+    if known is None:
+        return StreamState(stream)
+    if not replacing:
+        return replace(known, stream=stream, successor=None)
+    if known.successor is not None and known.successor.stream.digest == stream.digest:
+        return replace(known.successor, stream=stream)
+    return StreamState(stream, take=max(known.takes) + 1)

@@ -1,20 +1,23 @@
 """Reading a memory's tables: snapshots at ledgered versions.
 
 A snapshot opens the last row of the ledger and checks out exactly the versions it names. So it never sees what was not
-acknowledged, needs no lock, and stays the same however long a writer works beside it.
+acknowledged, needs no lock, and stays the same however long a writer works beside it. Of a stream that is being
+replaced it shows the take that is to go, whole, until the one that comes is done.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import MemoryFormatError
+from ..errors import LockedError, MemoryFormatError
 from ..records import Event, Lane, Percept, Vector, to_ns
 from . import ledger, manifest, tables
 from .faults import is_vanished, mended
 from .ledger import StreamState
+from .lock import holder_of, is_held
 from .snapshot import Found, Snapshot
 
 __all__ = ["Found", "Snapshot", "StoredSnapshot", "StreamState", "connect", "last_entry"]
@@ -32,13 +35,15 @@ def connect(root: Path) -> Any:
 
 
 def last_entry(database: Any, root: Path) -> ledger.Entry:
-    """The newest commit; `MemoryFormatError` where there is none."""
+    """The newest commit; where there is none, `LockedError` of a memory in the making, else `MemoryFormatError`."""
     try:
         entry = ledger.last(database.open_table(tables.LEDGER))
     except ValueError as error:
         if not is_vanished(error):
             raise
         entry = None
+    if entry is None and is_held(root):
+        raise LockedError(f"{root} is being made by {holder_of(root)}", "try again in a moment")
     if entry is None:
         raise MemoryFormatError(f"the making of {root} was cut off before its first commit", "watch into it once")
     return entry
@@ -62,10 +67,26 @@ class StoredSnapshot:
                 try:
                     self._percepts = self._open(tables.PERCEPTS)
                     self._events = self._open(tables.EVENTS)
-                    return
+                    break
                 except (ValueError, RuntimeError, OSError) as error:
                     if not is_vanished(error) or attempt == _TRIES - 1:
                         raise
+        self._show(ahead=False)
+
+    def ahead(self) -> StoredSnapshot:
+        """This commit as if the takes that are being recorded had replaced those that they will replace."""
+        other = copy.copy(self)
+        other._show(ahead=True)
+        return other
+
+    def _show(self, ahead: bool) -> None:
+        self._shown: list[StreamState] = []
+        self._hiding: list[str] = []
+        for _, state in sorted(self.entry.streams.items()):
+            shown, hidden = (state.successor, state) if ahead and state.successor else (state, state.successor)
+            self._shown.append(shown)
+            if hidden is not None:
+                self._hiding.append(f"NOT {tables.of_take(hidden.stream.id, hidden.take)}")
 
     def _open(self, name: str) -> Any:
         return self._database.open_table(name, version=self.entry.tables[name].version)
@@ -75,13 +96,19 @@ class StoredSnapshot:
         """The number of the commit that is seen."""
         return self.entry.commit
 
+    def count_rows(self) -> dict[str, int]:
+        """Rows of each table that is read, hidden ones too."""
+        with mended("reading", self.root):
+            opened = {tables.PERCEPTS: self._percepts, tables.EVENTS: self._events}
+            return {name: table.count_rows() for name, table in opened.items()}
+
     def streams(self) -> list[StreamState]:
-        return [self.entry.streams[name] for name in sorted(self.entry.streams)]
+        return list(self._shown)
 
     def events(self, stream: str | None = None) -> list[Event]:
         filters = [] if stream is None else [f"stream = {tables.literal(stream)}"]
         with mended("reading", self.root):
-            rows = _where(self._events.search(), filters).to_arrow()
+            rows = self._where(self._events.search(), filters).to_arrow()
         return sorted(tables.events_of(rows, self.manifest.spaces), key=lambda event: (event.stream, event.t0_ns))
 
     def percepts(
@@ -123,7 +150,7 @@ class StoredSnapshot:
 
         def search(depth: int) -> Any:
             query = self._percepts.search(vector, vector_column_name=tables.column(space)).distance_type("cosine")
-            query = _where(query.bypass_vector_index(), filters).limit(depth).select([*tables.WORDS, "_distance"])
+            query = self._where(query.bypass_vector_index(), filters).limit(depth).select([*tables.WORDS, "_distance"])
             return query.to_arrow()
 
         with mended("searching", self.root):
@@ -148,7 +175,7 @@ class StoredSnapshot:
         def search(depth: int) -> Any:
             match = MatchQuery(words, "text")  # type: ignore[call-arg]  # its defaults are not in its types
             query = self._percepts.search(match, query_type="fts")
-            return _where(query, filters).limit(depth).select([*tables.WORDS, "_score"]).to_arrow()
+            return self._where(query, filters).limit(depth).select([*tables.WORDS, "_score"]).to_arrow()
 
         with mended("searching", self.root):
             rows = _widened(search, limit, "_score")
@@ -170,7 +197,7 @@ class StoredSnapshot:
             missing = ([f"t0_ns < {t0}"] if len(before) < count else []) + (
                 [f"t0_ns >= {t1}"] if len(after) < count else []
             )
-            beyond = " AND ".join([*filters, f"({' OR '.join(missing)})"])
+            beyond = " AND ".join([*filters, *self._hiding, f"({' OR '.join(missing)})"])
             if not missing or not self._percepts.count_rows(beyond):
                 return before[-count:] + after[:count]
             reach *= 4
@@ -181,7 +208,7 @@ class StoredSnapshot:
         if percepts:
             return percepts[0]
         with mended("reading", self.root):
-            events = tables.events_of(_where(self._events.search(), filters).to_arrow(), self.manifest.spaces)
+            events = tables.events_of(self._where(self._events.search(), filters).to_arrow(), self.manifest.spaces)
         return events[0] if events else None
 
     def _read_percepts(self, filters: Sequence[str], with_vectors: bool) -> list[Percept]:
@@ -189,8 +216,13 @@ class StoredSnapshot:
         if with_vectors:
             columns += ["tokens", "token_count", *(tables.column(space.name) for space in self.manifest.spaces)]
         with mended("reading", self.root):
-            rows = _where(self._percepts.search(), filters).select(columns).to_arrow()
+            rows = self._where(self._percepts.search(), filters).select(columns).to_arrow()
         return sorted(tables.percepts_of(rows, self.manifest.spaces), key=_in_time)
+
+    def _where(self, query: Any, filters: Sequence[str]) -> Any:
+        """The query with all filters, applied before any ranking, and without what is hidden."""
+        every = [*filters, *self._hiding]
+        return query.where(" AND ".join(every), prefilter=True) if every else query
 
     def _found(self, rows: Any, scores: Sequence[float], limit: int) -> list[Found]:
         found = [Found(p, s) for p, s in zip(tables.percepts_of(rows, ()), scores, strict=True)]
@@ -208,11 +240,6 @@ def _filters(lanes: Sequence[Lane] | None, stream: str | None, t0_ns: int | None
     if lanes is not None:
         filters.append(tables.among("lane", lanes))
     return filters
-
-
-def _where(query: Any, filters: Sequence[str]) -> Any:
-    """The query with all filters, applied before any ranking."""
-    return query.where(" AND ".join(filters), prefilter=True) if filters else query
 
 
 def _widened(search: Callable[[int], Any], limit: int, score: str) -> Any:

@@ -1,6 +1,7 @@
 """The tables of a memory: their columns, and rows to records and back.
 
 `percepts` and `events` have one nullable vector column a space, so that a search in one space never sees another's.
+`take` tells a stream's recordings apart while one replaces another (`ledger.StreamState`).
 `strength`, `recalls` and `recalled_ns` are what decay and renewal by recall act on. Names that came from outside reach
 a query only through `literal`.
 """
@@ -57,12 +58,12 @@ def schemas(spaces: Sequence[Space]) -> dict[str, Any]:
     moves = pa.list_(pa.struct({"place": text, "count": whole}))
     states = pa.list_(pa.struct({"table": text, "version": whole, "rows": whole}))
     percepts = (
-        {"id": text, "stream": text, "lane": text, "camera": text, **span}
+        {"id": text, "stream": text, "take": pa.int32(), "lane": text, "camera": text, **span}
         | {"space?": text, "text?": text, "origin": text, "confidence": real, "thumbnail?": text, "place?": text}
         | {"tokens?": pa.binary(), "token_count?": pa.int32(), **life, **vectors}
     )
     events = (
-        {"id": text, "stream": text, **span, "gist": text, "place?": text, **life}
+        {"id": text, "stream": text, "take": pa.int32(), **span, "gist": text, "place?": text, **life}
         | {"lanes": names, "percepts": names, "links": links, **vectors}
     )  # fmt: skip
     places = (
@@ -102,10 +103,15 @@ def overlapping(t0_ns: int | None, t1_ns: int | None) -> list[str]:
     return filters
 
 
-def percept_row(percept: Percept, thumbnail: str | None) -> dict[str, Any]:
+def of_take(stream: str, take: int) -> str:
+    """The filter for the rows of one take of a stream."""
+    return f"(stream = {literal(stream)} AND take = {literal(take)})"
+
+
+def percept_row(percept: Percept, thumbnail: str | None, take: int) -> dict[str, Any]:
     """One row of `percepts`."""
     row: dict[str, Any] = {name: getattr(percept, name) for name in WORDS if name != "thumbnail"}
-    row |= {"thumbnail": thumbnail, "strength": 1.0, "recalls": 0}
+    row |= {"take": take, "thumbnail": thumbnail, "strength": 1.0, "recalls": 0}
     if percept.space is not None and percept.vector is not None:
         row[column(percept.space)] = np.asarray(percept.vector, dtype=np.float32)
     if percept.tokens is not None:
@@ -114,11 +120,11 @@ def percept_row(percept: Percept, thumbnail: str | None) -> dict[str, Any]:
     return row
 
 
-def event_row(event: Event) -> dict[str, Any]:
+def event_row(event: Event, take: int) -> dict[str, Any]:
     """One row of `events`."""
     row: dict[str, Any] = {
-        "id": event.id, "stream": event.stream, "t0_ns": event.t0_ns, "t1_ns": event.t1_ns, "ordinal": event.ordinal,
-        "gist": event.gist, "place": event.place, "strength": event.strength, "recalls": 0,
+        "id": event.id, "stream": event.stream, "take": take, "t0_ns": event.t0_ns, "t1_ns": event.t1_ns,
+        "ordinal": event.ordinal, "gist": event.gist, "place": event.place, "strength": event.strength, "recalls": 0,
         "lanes": list(event.lanes), "percepts": list(event.percepts),
         "links": [{"kind": link.kind, "event": link.event, "weight": link.weight} for link in event.links],
     }  # fmt: skip

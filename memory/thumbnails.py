@@ -34,9 +34,19 @@ def store(root: Path, percept_id: str, jpeg: bytes) -> str:
     if not (root / path).exists():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         beside = (root / path).with_suffix(".new")
-        beside.write_bytes(jpeg)
-        beside.replace(root / path)
+        try:
+            beside.write_bytes(jpeg)
+            beside.replace(root / path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
     return path.as_posix()
+
+
+def sweep(root: Path) -> None:
+    """Removes what writers left that died while they wrote one. Only for the holder of the lock; raises `OSError`."""
+    for beside in (root / FOLDER).glob("*/*.new"):
+        beside.unlink(missing_ok=True)
 
 
 def stored(root: Path) -> set[str]:

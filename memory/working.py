@@ -8,7 +8,7 @@ holds until the next kept one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Protocol
 
@@ -47,6 +47,11 @@ class OpenEvent:
         self._separator = separator
         self._separators: dict[tuple[Lane, str, str | None], Separator] = {}
         self._members = {percept.id: percept for percept in stored}
+
+    @property
+    def members(self) -> Collection[Percept]:
+        """What it holds, in no order."""
+        return self._members.values()
 
     def add(self, percept: Percept) -> bool:
         """Takes a percept that starts in this event; returns whether it is new and kept, so has to be stored."""

@@ -7,17 +7,20 @@ writer, takes back by restoring the ledgered versions.
 
 from __future__ import annotations
 
+import errno
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ..errors import MnemeError
+from ..errors import MemoryFormatError, MnemeError
 from ..records import Event, Percept, Picture
 from . import ledger, manifest, tables, thumbnails
-from .faults import mended
+from .faults import error_number, mended
 from .ledger import Entry, Kind, StreamState, TableState
 from .settings import MemorySettings
 from .store import connect, last_entry
@@ -32,7 +35,10 @@ class Writer:
     """Holds the tables of one memory open for writing; whoever makes it holds the lock. Threads may share it."""
 
     def __init__(self, root: Path, settings: MemorySettings, wall_ns: Callable[[], int]) -> None:
-        """Opens and, where the last writer died within a commit, recovers. Raises `MnemeError`."""
+        """Opens and, where the last writer died within a commit, recovers.
+
+        Raises `MemoryFormatError`; a disk's failure comes as it is, for the caller to say what was being done.
+        """
         self.root = root
         self.manifest = manifest.read(root)
         self._settings = settings
@@ -40,23 +46,25 @@ class Writer:
         self._schemas = tables.schemas(self.manifest.spaces)
         self._mutex = threading.RLock()
         self._fragments = dict.fromkeys(self._schemas, 0)
-        with mended("opening", root):
-            (root / tables.FOLDER).mkdir(exist_ok=True)
-            self._database = connect(root)
-            if tables.LEDGER not in self._database.list_tables().tables:
-                self._make_tables()
-            self._tables = {name: self._database.open_table(name) for name in self._schemas}
-            if self._tables[tables.LEDGER].count_rows() == 0:
-                self._append_entry("create", {})
-            self._restore()
-            for name, table in self._tables.items():
-                self._fragments[name] = int(table.stats()["fragment_stats"]["num_fragments"])
-        self._sound = True
+        self._compact_at = settings.fragments
+        self._sound = False
+        (root / tables.FOLDER).mkdir(exist_ok=True)
+        self._database = connect(root)
+        self._tables = self._open_tables()
+        if self._tables[tables.LEDGER].count_rows() == 0:
+            self._append_entry("create", {})
+        self._restore()
+        thumbnails.sweep(root)
 
     @property
     def streams(self) -> Mapping[str, StreamState]:
         """The streams as the last commit left them."""
         return self._entry.streams
+
+    def takes(self, stream: str) -> frozenset[int]:
+        """The takes of a stream that the last commit holds."""
+        known = self.streams.get(stream)
+        return frozenset() if known is None else known.takes
 
     @property
     def entry(self) -> Entry:
@@ -69,35 +77,38 @@ class Writer:
         percepts: Sequence[tuple[Percept, bytes | None]],
         events: Sequence[Event],
         state: StreamState,
-        *,
-        replacing: bool = False,
     ) -> Entry:
-        """Makes percepts (each with its JPEG) and events durable, with the stream's new state, in one step.
+        """Makes percepts (each with its JPEG) and events durable, with the new state of their take, in one step.
 
-        replacing: what the memory holds of that stream goes in the same step. On return all of it is on the disk;
-        on a `MnemeError` (disk full, read-only) none of it counts, and all that was acknowledged before still does.
+        A take of a higher number than the stream's stands beside it as its successor, in place of any other, and when
+        it is done in its stead; what the stream no longer holds is deleted in the same step. On return all of it is
+        on the disk; on a `MnemeError` (disk full, read-only) none of it counts, and all that was acknowledged before
+        still does.
         """
         import pyarrow as pa
 
-        with self._mutex, mended("writing", self.root):
+        with self._mutex, mended("writing", self.root, kept=True):
             if not self._sound:
                 self._restore()
-            if max(self._fragments.values()) >= self._settings.fragments:
-                self.compact()
+            if max(self._fragments.values()) >= self._compact_at:
+                self._try_to_compact()
+            if not self._sound:
+                self._restore()
             self._sound = False
-            self._list_streams({**self.streams, state.stream.id: state})
+            streams = {**self.streams, state.stream.id: self._placed(state)}
+            self._list_streams(streams)
             named = [(p, None if jpeg is None else thumbnails.store(self.root, p.id, jpeg)) for p, jpeg in percepts]
-            if replacing:
+            for take in self.takes(state.stream.id) - streams[state.stream.id].takes:
                 for name in (tables.PERCEPTS, tables.EVENTS):
-                    self._tables[name].delete(f"stream = {tables.literal(state.stream.id)}")
+                    self._tables[name].delete(tables.of_take(state.stream.id, take))
             for name, rows in (
-                (tables.PERCEPTS, [tables.percept_row(p, thumbnail) for p, thumbnail in named]),
-                (tables.EVENTS, [tables.event_row(event) for event in events]),
+                (tables.PERCEPTS, [tables.percept_row(p, thumbnail, state.take) for p, thumbnail in named]),
+                (tables.EVENTS, [tables.event_row(event, state.take) for event in events]),
             ):
                 if rows:
                     self._tables[name].add(pa.Table.from_pylist(rows, schema=self._schemas[name]))
                     self._fragments[name] += 1
-            entry = self._append_entry(kind, {**self.streams, state.stream.id: state})
+            entry = self._append_entry(kind, streams)
             self._sound = True
         return entry
 
@@ -107,18 +118,18 @@ class Writer:
 
     def tidy(self) -> None:
         """Compacts when it is worth it, though it is not yet due; a disk too full for that is only logged."""
-        if self._fragments[tables.PERCEPTS] >= _UNTIDY:
-            try:
-                self.compact()
-            except MnemeError as error:
-                _log.warning("not compacted: %s", error)
+        with self._mutex:
+            if self._fragments[tables.PERCEPTS] >= _UNTIDY:
+                self._try_to_compact()
 
     def compact(self) -> None:
         """Merges the fragments of every table and brings the word index up to date, under a ledger row of its own.
 
         Only then old versions go, and only those that no commit within the horizon names.
         """
-        with self._mutex, mended("compacting", self.root):
+        with self._mutex, mended("compacting", self.root, kept=True):
+            if not self._sound:
+                self._restore()
             self._sound = False
             for name, table in self._tables.items():
                 if self._fragments[name] > 1:
@@ -128,6 +139,23 @@ class Writer:
             self._sound = True
             for table in self._tables.values():
                 self._prune(table)
+
+    def _try_to_compact(self) -> None:
+        """Compacts; a disk too full for that is only logged, and the next try waits for more fragments."""
+        fragments = max(self._fragments.values())
+        try:
+            self.compact()
+            self._compact_at = self._settings.fragments
+        except MnemeError as error:
+            self._compact_at = fragments + max(1, self._settings.fragments // 2)
+            _log.warning("not compacted, will be tried again: %s", error)
+
+    def _placed(self, state: StreamState) -> StreamState:
+        """The stream as it stands when one of its takes has come to `state`."""
+        known = self.streams.get(state.stream.id)
+        if known is None or (state.take > known.take and state.done):
+            return state
+        return replace(known, successor=state) if state.take > known.take else replace(state, successor=known.successor)
 
     def _prune(self, table: Any) -> None:
         """Removes the versions that were already replaced at the horizon.
@@ -142,14 +170,36 @@ class Writer:
         if len(current) > 1:
             table.optimize(cleanup_older_than=newest - current[-1] + timedelta(seconds=1))
 
-    def _make_tables(self) -> None:
-        """An empty table each, the ledger last; of a creation that was cut off, what is there is kept."""
+    def _open_tables(self) -> dict[str, Any]:
+        """Every table by its name; those that a creation which was cut off left undone are made, the ledger last.
+
+        Only while nothing was ever written to them: a table that cannot be read later is a `MemoryFormatError`.
+        """
         from lancedb.index import FTS
 
-        for name, schema in self._schemas.items():
-            table = self._database.create_table(name, schema=schema, exist_ok=True)
-            if name == tables.PERCEPTS and not table.list_indices():
-                table.create_index("text", config=FTS(with_position=False))
+        opened = {name: table for name in self._schemas if (table := self._readable(name)) is not None}
+        missing = [name for name in self._schemas if name not in opened]
+        folders = {name: self.root / tables.FOLDER / f"{name}.lance" for name in missing}
+        written = [name for name in missing if any((folders[name] / "data").glob("*"))]
+        if written or (missing and any(table.count_rows() for table in opened.values())):
+            lost = (written or missing)[0]
+            raise MemoryFormatError(f"table {lost!r} of {self.root} cannot be read", "restore the memory from a copy")
+        for name in missing:
+            if folders[name].exists():
+                shutil.rmtree(folders[name])
+            opened[name] = self._database.create_table(name, schema=self._schemas[name])
+        if not opened[tables.LEDGER].count_rows() and not opened[tables.PERCEPTS].list_indices():
+            opened[tables.PERCEPTS].create_index("text", config=FTS(with_position=False))
+        return opened
+
+    def _readable(self, name: str) -> Any | None:
+        """The table, or None where no version of it can be read; `OSError` and the like where the system refuses."""
+        try:
+            return self._database.open_table(name)
+        except (ValueError, RuntimeError, OSError) as error:
+            if error_number(error) not in (None, errno.ENOENT):
+                raise
+            return None
 
     def _append_entry(self, kind: Kind, streams: Mapping[str, StreamState]) -> Entry:
         table = self._tables[tables.LEDGER]
@@ -174,6 +224,9 @@ class Writer:
         if stale:
             self._append_entry("recover", self.streams)
         self._list_streams(self.streams)
+        for name, table in self._tables.items():
+            self._fragments[name] = int(table.stats()["fragment_stats"]["num_fragments"])
+        self._sound = True
 
     def _list_streams(self, states: Mapping[str, StreamState]) -> None:
         """Lists the streams in the manifest, where it lists others."""

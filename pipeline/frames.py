@@ -26,6 +26,8 @@ SAME_TIME_NS = 1_000_000
 SPARING_CODECS = ("h264",)
 """Codecs in which a picture says whether others are decoded from it, so that those that are not can be passed over
 (ISO/IEC 14496-10, 7.4.1: nal_ref_idc equal to 0)."""
+TIMED_FORMATS = ("mov", "matroska", "mpegts")
+"""Containers that say when a picture is shown. Others (AVI) number the pictures as they are decoded."""
 LOOK_AHEAD = 32
 """Packets read ahead of the decoder. At most 16 pictures precede one in decoding and follow it in showing (ISO/IEC
 14496-10, E.2.1: max_num_reorder_frames), so this shows every picture's successor before the picture is decoded."""
@@ -47,7 +49,7 @@ class PictureMaker:
         """
         from av.sidedata.sidedata import Type
 
-        plane = self._reformatter.reformat(frame, format="rgb24", threads=1).planes[0]
+        plane: Any = self._reformatter.reformat(frame, format="rgb24", threads=1).planes[0]
         lines = np.frombuffer(plane, dtype=np.uint8).reshape(plane.height, plane.line_size)  # [h, 3 w and padding]
         rgb = lines[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
         matrix = frame.side_data.get(Type.DISPLAYMATRIX)
@@ -72,7 +74,7 @@ class TickSampler:
 
     A frame that shows at no tick and from which no other is decoded need not be decoded. Where the packets' times tell
     which these are, they are passed over; at the first sign of a fault, and for other codecs, every frame is decoded.
-    Both ways give the same frames. Faults in what is passed over are not seen.
+    Of what is whole both ways give the same frames. Faults in what is passed over are not seen.
     """
 
     def __init__(self, track: Track, rate: Fraction, start_ns: int = 0) -> None:
@@ -83,7 +85,9 @@ class TickSampler:
     def frames(self) -> Iterator[tuple[int, Any]]:
         """(presentation time, frame) of each sampled frame with a time of at least `start_ns`."""
         from_ns = self._start_ns
-        if self._track.stream.codec_context.name in SPARING_CODECS:
+        stream = self._track.stream
+        timed = any(name in TIMED_FORMATS for name in stream.container.format.name.split(","))
+        if timed and stream.codec_context.name in SPARING_CODECS:
             try:
                 for t_ns, frame in self._sparing():
                     from_ns = t_ns + 1

@@ -94,7 +94,7 @@ class Mneme:
                     opened, memory, recorder, senses, interval_ns, progress=progress, acknowledged=acknowledged
                 )
             finally:
-                getattr(memory, "release", lambda _recorder: None)(recorder)
+                memory.release(recorder)
         finally:
             opened.close()
 

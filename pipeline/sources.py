@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 ENDS_EARLY_NS = NS_PER_S
 """A track that ends this long before its header says so was cut off."""
+SMALL_PIXELS = 500_000
+"""Pictures below this are decoded in one thread: a second one costs a quarter more, and takes its core from those who
+look at the pictures (500 pictures of 640 x 360: 0.34 s of a processor in one thread, 0.44 s in two)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,15 @@ class SourceSettings:
     fps: float = 5.0
     """Sampling ticks a second: each tick takes the picture that shows then."""
     threads: int = 2
-    """Decoding threads."""
+    """Decoding threads; small pictures take one."""
     max_side: int = 16_384
     """Widest or highest picture, pixels."""
     max_pixels: int = 100_000_000
     """Largest picture, pixels."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.fps) and 0 < self.fps <= 1000):
-            raise SettingsError(f"fps {self.fps} makes no sense", "give pictures a second, above 0 and at most 1000")
+        if not (math.isfinite(self.fps) and 0.001 <= self.fps <= 1000):
+            raise SettingsError(f"fps {self.fps} makes no sense", "give pictures a second, from 0.001 to 1000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +187,8 @@ class FileSource:
             self._finder.close()
             self._finder = None
 
-    def _track(self, index: int) -> Track:
-        return Track(self._path, index, self._layout.zero, self._settings.threads)
+    def _track(self, index: int, threads: int = 1) -> Track:
+        return Track(self._path, index, self._layout.zero, threads)
 
     def _probe(self) -> tuple[Any, tuple[int, int] | None, float | None]:
         """The layout without tracks of which nothing can be decoded, the size of upright pictures, and their rate."""
@@ -246,7 +249,8 @@ class FileSource:
 
     def _pictures(self, start_ns: int, ends: list[tuple[int, int | None]]) -> Iterator[Observation]:
         assert self._layout.video is not None
-        track = self._track(self._layout.video)
+        small = (self.info.width or 0) * (self.info.height or 0) < SMALL_PIXELS
+        track = self._track(self._layout.video, 1 if small else self._settings.threads)
         make = PictureMaker().make
         try:
             sampler = TickSampler(track, _rate(self._settings.fps), start_ns)

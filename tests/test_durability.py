@@ -1,7 +1,7 @@
 """No loss: killed at any moment, on a full disk, in a read-only folder.
 
-Run as a program (`test_durability.py FOLDER`) it is the writer that the tests kill: it records a generated stream and
-prints each acknowledgement as it becomes durable.
+Run as a program (`test_durability.py FOLDER [--replace]`) it is the writer that the tests kill: it records a generated
+stream and prints each acknowledgement as it becomes durable.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from mneme.records import NS_PER_S, Moment, Percept, Picture, Space, Stream
 LENGTH_S = 240
 SPACES = (Space("looks", 8, "v1"),)
 STREAM = Stream("day", "/generated", "seed 5")
+ANEW = Stream("day", "/generated", "seed 5, watched anew")
 SETTINGS = MemorySettings(commit_every_s=0.02, fragments=16)
 
 
@@ -51,9 +52,9 @@ def generated(since_ns: int = 0) -> Iterator[Moment]:
         change = 0.0
 
 
-def record(memory: Memory, pace_s: float = 0.0) -> Iterator[list[str]]:
+def record(memory: Memory, pace_s: float = 0.0, stream: Stream = STREAM) -> Iterator[list[str]]:
     """Records what is left of the stream to its end; the ids of each acknowledgement."""
-    recorder = memory.recorder(STREAM)
+    recorder = memory.recorder(stream, replace=stream is not STREAM)
     for moment in generated(recorder.resume_ns):
         for ack in recorder.observe(moment):
             yield [percept.id for percept in ack.percepts]
@@ -100,6 +101,32 @@ def test_killed_again_and_again_a_memory_loses_nothing_it_acknowledged(
     assert len(Memory.open(root).snapshot().events()) > 5
 
 
+def test_a_replacement_that_is_killed_leaves_the_old_stream_to_readers(tmp_path: Path) -> None:
+    root = tmp_path / "m"
+    with Memory.create(root, "embedded", SPACES) as memory:
+        recorder = memory.recorder(STREAM)
+        for moment in list(generated())[:30]:
+            recorder.observe(moment)
+        recorder.finish(30 * NS_PER_S)
+    old, acknowledged = content(root), set()
+    for _ in range(2):
+        program = [sys.executable, __file__, str(root), "--replace"]
+        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            for _ in range(5):
+                acknowledged.update(json.loads(child.stdout.readline()))
+            child.kill()
+        assert content(root) == old
+        assert Memory.open(root).check().problems == ()
+    with Memory.open(root, "w") as memory:
+        list(record(memory, stream=ANEW))
+        assert memory.check().problems == ()
+    with Memory.create(tmp_path / "whole", "embedded", SPACES) as memory:
+        list(record(memory))
+    assert content(root) == content(tmp_path / "whole")
+    assert acknowledged <= {percept.id for percept in Memory.open(root).snapshot().percepts()}
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 3 MB."""
@@ -144,6 +171,26 @@ def test_a_full_disk_is_said_and_nothing_is_lost(small_disk: Path) -> None:
         assert memory.check().problems == ()
 
 
+def test_a_memory_that_no_disk_space_lets_begin_can_be_begun_later(small_disk: Path) -> None:
+    ballast, root = small_disk / "ballast", small_disk / "m"
+    refusals: list[str] = []
+    for room in range(4096, 200 << 10, 12 << 10):
+        ballast.write_bytes(bytes((3 << 20) - room))
+        try:
+            (Memory.open(root, "w") if (root / "manifest.json").exists() else create(root)).close()
+            break
+        except MnemeError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 1
+    assert all(refusal.endswith("failed: the disk is full; free some space") for refusal in refusals)
+    ballast.unlink()
+    assert Memory.open(root).check().ok
+
+
+def create(root: Path) -> Memory:
+    return Memory.create(root, "embedded", SPACES)
+
+
 def test_a_read_only_folder_can_be_read_and_says_that_it_cannot_be_written(small_disk: Path) -> None:
     Memory.create(small_disk / "m", "embedded", SPACES).close()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
@@ -156,6 +203,6 @@ def test_a_read_only_folder_can_be_read_and_says_that_it_cannot_be_written(small
 
 if __name__ == "__main__":
     with Memory.open(sys.argv[1], "w", settings=SETTINGS) as opened:
-        for ids in record(opened, pace_s=0.01):
+        for ids in record(opened, pace_s=0.01, stream=ANEW if "--replace" in sys.argv else STREAM):
             sys.stdout.write(json.dumps(ids) + "\n")
             sys.stdout.flush()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,12 @@ import numpy as np
 import pytest
 
 from mneme.errors import MemoryFormatError, MnemeError
+from mneme.memory import ledger
 from mneme.memory.episodic import ExtractiveSummariser, build_event
 from mneme.memory.memory import Memory
+from mneme.memory.pace import Pace
 from mneme.memory.recorder import Ack, Recorder
+from mneme.memory.resume import Seam
 from mneme.memory.sensory import SensoryRing
 from mneme.records import NS_PER_S, Moment, Percept, Space, Stream, Vector
 
@@ -199,6 +205,226 @@ def test_replacing_takes_the_old_away_only_when_the_new_comes(memory: Memory) ->
     assert now.streams()[0].stream.digest == memory.manifest.streams[0].digest == "digest-2"
     assert [p.text for p in old.percepts()] == ["the old words"]
     assert memory.check().ok
+
+
+def replace_day(memory: Memory, stream: Stream, percepts: list[Percept], upto_s: int, end_s: int = 12) -> Recorder:
+    """Replaces the stream with these percepts, or goes on with that; `upto_s` before `end_s`: breaks off there."""
+    ticks = itertools.count(0, s(1)).__next__
+    recorder = memory.recorder(stream, replace=True, boundaries=CutsAt(4, 7), monotonic=ticks)
+    record(recorder, (m for m in moments(percepts, end_s) if recorder.resume_ns <= m.t_ns <= s(upto_s)))
+    if upto_s >= end_s:
+        recorder.finish(s(end_s))
+    return recorder
+
+
+OLD = [say(1, 2, "the old words"), say(5, 6, "gate"), look(3, RED), look(8, BLUE)]
+NEW = [say(1, 2, "the new words"), say(5, 6, "gate"), look(3, GREEN), look(9, RED)]
+ANEW = Stream("day", "/videos/day.mp4", "digest-2")
+
+
+def seen(memory: Memory) -> list[object]:
+    """All that readers can find of a memory, by every way of looking."""
+    snapshot = memory.snapshot()
+    [speech] = snapshot.percepts(lanes=["speech"], t0_ns=s(5))
+    found = snapshot.get(speech.id)
+    return [
+        [(p.id, p.text, None if p.vector is None else p.vector.tolist()) for p in snapshot.percepts(with_vectors=True)],
+        [(e.id, e.percepts, e.gist) for e in snapshot.events()],
+        [p.text for p in snapshot.neighbours(speech, 9)],
+        [hit.percept.text for hit in snapshot.matching("old new gate words")],
+        [(hit.percept.id, round(hit.similarity, 3)) for hit in snapshot.nearest("looks", RED)],
+        None if found is None else found.id,
+        [(state.stream, state.events, state.closed_ns, state.done) for state in snapshot.streams()],
+    ]
+
+
+def test_readers_see_the_old_stream_whole_until_the_new_one_is_done(memory: Memory) -> None:
+    replace_day(memory, DAY, OLD, 12)
+    old = seen(memory)
+    recorder = memory.recorder(ANEW, replace=True, boundaries=CutsAt(4, 7))
+    for moment in moments(NEW, 12):
+        for _ in recorder.observe(moment):
+            assert seen(memory) == old
+            assert memory.check().ok
+    assert recorder.state.events == 2
+    recorder.finish(s(12))
+    assert memory.check().ok
+    fresh = Memory.create(memory.root.with_name("fresh"), "embedded", [SPACE])
+    replace_day(fresh, ANEW, NEW, 12)
+    assert seen(memory) == seen(fresh)
+    assert len(memory.snapshot().matching("old")) == 0
+
+
+@pytest.mark.parametrize("stop_s", [1, 4, 7, 9, 11])
+def test_an_interrupted_replacement_leaves_the_old_stream_and_goes_on(tmp_path: Path, stop_s: int) -> None:
+    memory = Memory.create(tmp_path / "m", "embedded", [SPACE])
+    replace_day(memory, DAY, OLD, 12)
+    old = seen(memory)
+    acked = replace_day(memory, ANEW, NEW, stop_s).state
+    memory._lock.release()  # type: ignore[union-attr]  # the process dies here: nothing is flushed
+    with Memory.open(tmp_path / "m", "w") as again:
+        assert seen(again) == old
+        assert again.check().problems == ()
+        with pytest.raises(MnemeError, match="watched already"):
+            again.recorder(DAY)
+        going_on = replace_day(again, ANEW, NEW, 12)
+        assert (going_on.resume_ns > 0) is (acked.events > 1)
+        assert again.check().problems == ()
+        fresh = Memory.create(tmp_path / "fresh", "embedded", [SPACE])
+        replace_day(fresh, ANEW, NEW, 12)
+        assert seen(again) == seen(fresh)
+
+
+def test_another_replacement_throws_an_interrupted_one_away(memory: Memory) -> None:
+    replace_day(memory, DAY, OLD, 12)
+    old = seen(memory)
+    memory.release(replace_day(memory, ANEW, NEW, 11))
+    third = Stream("day", "/videos/third.mp4", "digest-3")
+    started = replace_day(memory, third, OLD, 2)
+    assert (started.resume_ns, started.state.events) == (0, 0)
+    assert seen(memory) == old
+    assert memory.check().problems == ()
+    memory.release(started)
+    replace_day(memory, third, OLD, 12)
+    assert memory.snapshot().streams()[0].stream == third
+    assert memory.snapshot().count_rows() == {"percepts": 4, "events": 3}
+    assert memory.check().problems == ()
+
+
+def test_a_replacement_keeps_its_thumbnails_apart_from_the_old_ones(memory: Memory) -> None:
+    for shade in (0, 255):
+        recorder = memory.recorder(DAY, replace=True, boundaries=CutsAt())
+        record(recorder, moments([look(0, RED, picture=np.full((9, 16, 3), shade, np.uint8))], 3))
+        if shade == 0:
+            recorder.finish(s(3))
+    report = memory.check()
+    assert report.problems == ()
+    assert report.orphans == ()
+    assert report.percepts == 1
+
+
+def test_what_lies_across_the_seam_of_an_interruption_is_kept_behind_it(memory: Memory) -> None:
+    recorder = memory.recorder(DAY, boundaries=CutsAt(4, 8))
+    record(recorder, moments([say(1, 3, "one"), say(5, 7.5, "two")], 11))
+    memory.release(recorder)
+    assert recorder.state.closed_ns == s(8)
+    recorder = memory.recorder(DAY, boundaries=CutsAt())
+    heard_as_one = [say(5, 13, "two and three"), replace(look(7.5, RED), t1_ns=s(9))]
+    record(recorder, (m for m in moments(heard_as_one, 20) if m.t_ns >= recorder.resume_ns))
+    recorder.finish(s(20))
+    spoken = memory.snapshot().percepts()
+    assert [(p.t0_ns, p.t1_ns, p.text) for p in spoken][2:] == [(s(8), s(13), "two and three")]
+    assert memory.snapshot().events()[-1].gist == "two and three"
+    assert memory.check().problems == ()
+
+
+def test_the_seam_takes_nothing_that_is_stored_already() -> None:
+    def sign(t0_s: float, t1_s: float, text: str) -> Percept:
+        return Percept("day", "caption", s(t0_s), s(t1_s), text=text, origin="rapidocr")
+
+    seam = Seam(s(40), [sign(30, 60, "GATE 42"), say(41, 50, "hello there")])
+    assert seam.join(sign(25, 55, "GATE 42")) is None  # its pieces only fall otherwise
+    assert seam.join(say(39, 50, "well hello there")) is None  # the same voice, heard a little otherwise
+    assert seam.join(sign(25, 40, "PLATFORM 3")) is None
+    assert seam.join(sign(41, 55, "GATE 42")) is not None
+    one, other = seam.join(sign(25, 55, "PLATFORM 3")), seam.join(sign(35, 55, "TO OSLO"))
+    assert one is not None
+    assert other is not None
+    assert (one.t0_ns, one.t1_ns, one.text) == (s(40), s(55), "PLATFORM 3")
+    assert one.id != other.id
+
+
+def test_a_cue_beyond_the_end_of_a_short_film_lies_in_its_last_event(memory: Memory) -> None:
+    for stream, cue in (("a", (1.5, 3.0)), ("b", (1.0, 1.0)), ("c", (1.5, 1.5))):
+        recorder = memory.recorder(Stream(stream, "/short.mp4", stream))
+        late = Percept(stream, "speech", s(cue[0]), s(cue[1]), text="late", origin="subtitles")
+        recorder.observe(Moment(stream, 0, (late,), 0.0, -20.0))
+        recorder.observe(Moment(stream, s(1), (), 0.0, -20.0, settled_ns=s(1)))
+        recorder.finish(s(1))
+        [event] = memory.snapshot().events(stream)
+        assert event.t1_ns == max(late.t1_ns, late.t0_ns + 1)
+    assert memory.check().problems == ()
+
+
+def test_a_released_stream_can_go_on_in_the_same_process(memory: Memory) -> None:
+    stream = moments([say(t, t + 0.5, f"word {t}") for t in range(12)], 12)
+    first = memory.recorder(DAY, boundaries=CutsAt(4), monotonic=lambda: 0)
+    record(first, stream[:10])
+    memory.release(first)
+    assert [p.text for p in memory.snapshot().percepts()] == [f"word {t}" for t in range(8)]
+    with pytest.raises(MnemeError, match="was released"):
+        first.observe(stream[10])
+    second = memory.recorder(DAY, boundaries=CutsAt(4))
+    record(second, stream)
+    second.finish(s(12))
+    memory.release(second)
+    assert len(memory.snapshot().percepts()) == 12
+    assert memory.check().problems == ()
+
+
+def test_what_cannot_be_stored_on_release_is_only_logged(memory: Memory, caplog: Any, monkeypatch: Any) -> None:
+    recorder = memory.recorder(DAY, boundaries=CutsAt(), monotonic=lambda: 0)
+    record(recorder, moments([say(t, t + 0.5, f"word {t}") for t in range(9)], 9))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ledger, "append", full)
+    memory.release(recorder)
+    monkeypatch.undo()
+    assert "will be seen again" in caplog.text
+    again = memory.recorder(DAY, boundaries=CutsAt())
+    record(again, moments([say(t, t + 0.5, f"word {t}") for t in range(9)], 9))
+    again.finish(s(9))
+    assert len(memory.snapshot().percepts()) == 9
+
+
+def test_a_recorder_is_forgotten_when_its_stream_has_ended(memory: Memory) -> None:
+    recorder = memory.recorder(DAY, boundaries=CutsAt())
+    record(recorder, moments([look(0, RED)], 3))
+    recorder.finish(s(3))
+    gone = weakref.ref(recorder)
+    del recorder
+    gc.collect()
+    assert gone() is None
+
+
+def test_streams_side_by_side_share_the_pace_and_each_has_its_turn(memory: Memory) -> None:
+    now = 0
+    recorders = {
+        name: memory.recorder(Stream(name, "/x", name), boundaries=CutsAt(late_s=0), monotonic=lambda: now)
+        for name in ("a", "b", "c")
+    }
+    acks: list[tuple[int, str]] = []
+    for step in range(100):  # ten seconds in which all three always have something to store, always in this order
+        now = s(step / 10)
+        for name, recorder in recorders.items():
+            words = Percept(name, "speech", max(0, now - s(0.1)), now, text=f"{step}", origin="subtitles")
+            acks += [(now, name) for _ in recorder.observe(Moment(name, now, (words,), settled_ns=now))]
+    assert len(acks) == 10
+    assert {name: sum(ack[1] == name for ack in acks) for name in recorders} == {"a": 4, "b": 3, "c": 3}
+
+
+def test_a_slow_stream_has_its_turn_and_a_stalled_one_does_not_hold_the_others() -> None:
+    pace, turns = Pace(s(1)), []
+    assert pace.due(0, 0)  # asks, and is never heard of again
+    for tick in range(0, 200):
+        now = s(tick / 10)
+        for name in (1, 2, 3) if tick % 17 == 0 else (1, 2):  # 3 asks every 1.7 s
+            if pace.due(name, now):
+                pace.committed(name, now)
+                turns.append((now, name))
+    assert turns[0][0] <= s(4)
+    assert all(later - earlier >= s(1) for (earlier, _), (later, _) in itertools.pairwise(turns))
+    assert all(sum(turn[1] == name for turn in turns) >= 3 for name in (1, 2, 3))
+
+
+def test_nothing_is_written_by_a_recorder_of_a_closed_memory(memory: Memory) -> None:
+    recorder = memory.recorder(DAY, boundaries=CutsAt())
+    memory.close()
+    with pytest.raises(MnemeError, match="was released"):
+        recorder.observe(moments([], 1)[0])
+    memory.release(recorder)
 
 
 def test_a_picture_becomes_a_small_thumbnail(memory: Memory) -> None:

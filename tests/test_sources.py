@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 
 from mneme.errors import SourceError
-from mneme.pipeline.container import Layout
-from mneme.pipeline.frames import FrameFinder, upright
+from mneme.pipeline import frames
+from mneme.pipeline.container import Layout, Track, lay_out, open_container
+from mneme.pipeline.frames import FrameFinder, TickSampler, upright
 from mneme.pipeline.sources import FileSource, open_source
-from mneme.records import Observation, Vector
+from mneme.records import Observation, Picture, Vector
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -143,6 +145,92 @@ def test_every_pixel_format_becomes_the_same_rgb(
     assert picture.dtype == np.uint8
     assert np.array_equal(first, picture)
     assert np.abs(picture.reshape(-1, 3).mean(axis=0) - (200, 100, 50)).max() < 4
+
+
+# Pictures that are passed over
+
+
+def moving(t_s: float) -> Picture:
+    """Noise that moves, so that every picture is coded from others and none equals another."""
+    noise = np.random.default_rng(5).integers(0, 255, (64, 200, 3)).astype(np.uint8)
+    at = int(t_s * 37) % 100
+    return noise[:, at : at + 96]
+
+
+UNEVEN_S = np.cumsum([0, *np.random.default_rng(2).choice([0.01, 0.02, 0.04, 0.3], 60)]).tolist()
+CODED = {
+    "pyramid.mp4": {"options": {"bf": "8", "b-pyramid": "normal", "g": "40"}},
+    "open.ts": {"options": {"bf": "3", "x264-params": "open-gop=1:keyint=20:min-keyint=5"}},
+    "uneven.mkv": {"options": {"bf": "16"}, "vfr": UNEVEN_S, "seconds": UNEVEN_S[-1] + 0.1},
+    "late.mp4": {"options": {"bf": "3"}, "start_s": 3.0},
+    "short.mp4": {"options": {"bf": "3"}, "seconds": 0.3},
+    "vp9.webm": {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}},
+    "numbered.avi": {"options": {"bf": "3"}},  # its times are those of decoding
+    "untimed.h264": {"options": {"bf": "3"}},
+}
+
+
+@pytest.mark.parametrize("name", CODED)
+def test_passing_over_unsampled_pictures_changes_nothing_of_the_sampled_ones(
+    make_video: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    how = {"seconds": 4, **CODED[name]}
+    path = make_video(tmp_path / name, fps=25, scenes=[moving], numbered=False, **how)
+    cases = [(fps, start_ns) for fps in (0.7, 5.0, 24.0) for start_ns in (0, 1_700_000_001, 60 * S)]
+    sparing = [read(path, start_ns, fps=fps) for fps, start_ns in cases]
+    monkeypatch.setattr(frames, "SPARING_CODECS", ())
+    for found, (fps, start_ns) in zip(sparing, cases, strict=True):
+        every = read(path, start_ns, fps=fps)
+        assert [o.t_ns for o in found] == [o.t_ns for o in every]
+        assert all(same(a, b) for a, b in zip(found, every, strict=True))
+        assert every or start_ns
+
+
+def test_pictures_that_none_is_decoded_from_and_no_tick_samples_are_not_decoded(
+    make_video: Maker, tmp_path: Path
+) -> None:
+    path = make_video(tmp_path / "a.mp4", seconds=8, fps=25, options={"bf": "3", "b-pyramid": "none", "b-adapt": "0"})
+    layout = layout_of(path)
+    assert layout.video is not None
+    track = Track(path, layout.video, layout.zero, threads=1)
+    decoded = []
+    in_order = track.frames
+
+    def counted(*args: Any) -> Iterator[Any]:
+        for frame in in_order(*args):
+            decoded.append(frame.pts)
+            yield frame
+
+    track.frames = counted  # type: ignore[method-assign]
+    sampled = list(TickSampler(track, Fraction(1)).frames())
+    track.close()
+    assert [t_ns for t_ns, _ in sampled] == [k * S for k in range(8)]
+    assert len(decoded) < 80  # of 200, of which every fourth is a reference
+
+
+def test_a_damaged_file_gives_pictures_at_the_times_of_a_reading_that_decodes_all(
+    make_video: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import av
+
+    whole = make_video(
+        tmp_path / "a.mp4", seconds=6, fps=25, scenes=[moving], numbered=False, options={"bf": "3", "g": "25"}
+    )
+    damaged = tmp_path / "b.mp4"
+    with av.open(str(whole)) as container:
+        spans = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(whole.read_bytes())
+    for at, size in spans[60:80]:
+        data[at : at + size] = bytes(size)
+    damaged.write_bytes(data)
+    untouched = read(whole)
+    source, every = open_source(damaged), open_source(damaged)
+    found = list(source.observations())
+    monkeypatch.setattr(frames, "SPARING_CODECS", ())
+    assert [o.t_ns for o in found] == [o.t_ns for o in every.observations()]
+    assert every.errors == 20
+    assert source.errors == every.errors
+    assert all(np.array_equal(a.images[""], b.images[""]) for a, b in zip(found[:10], untouched[:10], strict=True))
 
 
 # The sound
@@ -340,12 +428,13 @@ def test_random_access_gives_the_frame_of_sequential_reading(
     finder.close()
 
 
-def finder_of(path: Path) -> FrameFinder:
-    from mneme.pipeline.container import lay_out, open_container
-
+def layout_of(path: Path) -> Layout:
     with open_container(path) as container:
-        layout: Layout = lay_out(container, path)
-    return FrameFinder(path, layout, threads=1)
+        return lay_out(container, path)
+
+
+def finder_of(path: Path) -> FrameFinder:
+    return FrameFinder(path, layout_of(path), threads=1)
 
 
 def test_random_access_does_without_decord(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mneme.errors import LockedError, MemoryFormatError, MnemeError
+from mneme.memory import manifest
 from mneme.memory.ledger import StreamState
 from mneme.memory.lock import WriterLock
 from mneme.memory.memory import Memory
@@ -217,6 +218,20 @@ def test_a_creation_that_was_cut_off_can_be_made_again(tmp_path: Path) -> None:
     (tmp_path / "m" / "manifest.json.new").write_text('{"format"')
     Memory.create(tmp_path / "m", "embedded", SPACES).close()
     assert Memory.open(tmp_path / "m").check().ok
+
+
+def test_a_reader_of_a_memory_in_the_making_is_told_who_makes_it(tmp_path: Path) -> None:
+    root = tmp_path / "m"
+    root.mkdir()
+    lock = WriterLock(root, 0)
+    manifest.write(root, manifest.Manifest("embedded", SPACES))
+    with pytest.raises(LockedError, match=r"is being made by process \d+ .*; try again"):
+        Memory.open(root).snapshot()
+    lock.release()
+    with pytest.raises(MemoryFormatError, match="was cut off before its first commit"):
+        Memory.open(root).snapshot()
+    Memory.open(root, "w").close()
+    assert Memory.open(root).check().ok
 
 
 def test_spaces_that_would_share_a_column_are_refused(tmp_path: Path) -> None:

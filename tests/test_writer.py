@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mneme.errors import MemoryFormatError
 from mneme.memory import ledger, tables
 from mneme.memory.ledger import StreamState
 from mneme.memory.memory import Memory
@@ -102,6 +104,71 @@ def test_a_table_is_compacted_before_it_has_too_many_fragments(root: Path) -> No
     assert len(texts(root)) == 30
     assert [f.percept.text for f in StoredSnapshot(root).matching("word17")] == ["word17"]
     assert Memory.open(root).check().ok
+
+
+def test_a_compaction_without_room_does_not_end_the_recording(root: Path, monkeypatch: Any, caplog: Any) -> None:
+    from lancedb.table import LanceTable
+
+    tries: list[str] = []
+
+    def full(table: Any, **_: object) -> None:
+        tries.append(table.name)
+        raise RuntimeError("lance error: No space left on device (os error 28)")
+
+    one = writer(root, fragments=8)
+    monkeypatch.setattr(LanceTable, "optimize", full)
+    for i in range(16):
+        one.commit("observe", words(f"word{i}", start=i), [], STATE)
+    assert len(texts(root)) == 16
+    assert 1 <= len(tries) <= 3
+    assert "the disk is full" in caplog.text
+    monkeypatch.undo()
+    for i in range(16, 24):
+        one.commit("observe", words(f"word{i}", start=i), [], STATE)
+    assert connect(root).open_table(tables.PERCEPTS).stats()["fragment_stats"]["num_fragments"] <= 8
+    assert len(texts(root)) == 24
+    assert Memory.open(root).check().problems == ()
+
+
+@pytest.mark.parametrize("left", ["nothing", "no version", "half a version"])
+@pytest.mark.parametrize("table", [tables.LEDGER, tables.PERCEPTS])
+def test_a_creation_that_was_cut_off_within_a_table_is_made_good(root: Path, table: str, left: str) -> None:
+    folder = root / tables.FOLDER
+    shutil.rmtree(folder / "ledger.lance")
+    connect(root).create_table(tables.LEDGER, schema=tables.schemas([])[tables.LEDGER])
+    versions = sorted((folder / f"{table}.lance" / "_versions").glob("*"))
+    for version in versions:
+        version.write_bytes(version.read_bytes()[:50]) if left == "half a version" else version.unlink()
+    if left == "nothing":
+        shutil.rmtree(folder / f"{table}.lance")
+        (folder / f"{table}.lance").mkdir()
+    writer(root).commit("observe", words("begun after all"), [], STATE)
+    assert [found.percept.text for found in StoredSnapshot(root).matching("begun")] == ["begun after all"]
+    assert Memory.open(root).check().problems == ()
+
+
+@pytest.mark.parametrize("table", [tables.LEDGER, tables.PERCEPTS])
+def test_a_table_that_was_lost_is_said_and_nothing_is_made_anew(root: Path, table: str) -> None:
+    writer(root).commit("observe", words("precious"), [], STATE)
+    lost = root / tables.FOLDER / f"{table}.lance"
+    for version in (lost / "_versions").glob("*"):
+        version.unlink()
+    before = sorted(root.rglob("*"))
+    with pytest.raises(MemoryFormatError, match=f"'{table}' of .* cannot be read"):
+        writer(root)
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_thumbnail_that_was_half_written_is_swept_away(root: Path) -> None:
+    half, whole = root / "thumbnails" / "ab" / "abc.new", root / "thumbnails" / "cd" / "cde.jpg"
+    for path in (half, whole):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"JPEG")
+    StoredSnapshot(root)
+    assert half.exists()
+    writer(root)
+    assert not half.exists()
+    assert whole.exists()
 
 
 def test_versions_within_the_horizon_outlive_a_compaction_and_older_ones_go(root: Path) -> None:
