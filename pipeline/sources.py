@@ -18,7 +18,8 @@ from ..errors import SettingsError, SourceError
 from ..records import NS_PER_S, Observation, Picture, samples_to_ns
 from .container import MEND, Track, lay_out, open_container
 from .files import digest_of, readable
-from .frames import FrameFinder, PictureMaker, TickSampler
+from .frames import FrameFinder, PictureMaker
+from .sampling import TickSampler
 from .soundtrack import in_chunks, lay_on_grid
 from .subtitles import Cue, find_side_car, packet_text, read_side_car
 
@@ -281,15 +282,17 @@ class FileSource:
             track.close()
 
     def _cut_off(self, ends: list[tuple[int, int | None]]) -> str | None:
-        """Whether what was read ends before what the header declares: track by track, else as a whole."""
+        """Whether what was read ends before what the header declares.
+
+        Where one track comes to its end the file is whole: another may end earlier (a last picture that stays).
+        """
         if not self._layout.states_duration or not ends:
             return None
-        pairs = [(end, declared) for end, declared in ends if declared is not None]
-        if not pairs and self._layout.duration_ns is not None:
-            pairs = [(max(end for end, _ in ends), self._layout.duration_ns)]
-        for end_ns, declared_ns in pairs:
-            if end_ns + ENDS_EARLY_NS < declared_ns:
-                return f"cut off: ends at {end_ns / NS_PER_S:.1f} s of {declared_ns / NS_PER_S:.1f} s"
+        declared = [t for _, t in ends if t is not None]
+        declared_ns = max(declared) if declared else self._layout.duration_ns
+        end_ns = max(end for end, _ in ends)
+        if declared_ns is not None and end_ns + ENDS_EARLY_NS < declared_ns:
+            return f"cut off: ends at {end_ns / NS_PER_S:.1f} s of {declared_ns / NS_PER_S:.1f} s"
         return None
 
 

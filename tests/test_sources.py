@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from mneme.errors import SourceError
-from mneme.pipeline import frames
+from mneme.pipeline import sampling
 from mneme.pipeline.container import Layout, Track, lay_out, open_container
-from mneme.pipeline.frames import FrameFinder, TickSampler, upright
+from mneme.pipeline.frames import FrameFinder, upright
+from mneme.pipeline.sampling import TickSampler
 from mneme.pipeline.sources import FileSource, open_source
 from mneme.records import Observation, Picture, Vector
 
@@ -178,7 +179,7 @@ def test_passing_over_unsampled_pictures_changes_nothing_of_the_sampled_ones(
     path = make_video(tmp_path / name, fps=25, scenes=[moving], numbered=False, **how)
     cases = [(fps, start_ns) for fps in (0.7, 5.0, 24.0) for start_ns in (0, 1_700_000_001, 60 * S)]
     sparing = [read(path, start_ns, fps=fps) for fps, start_ns in cases]
-    monkeypatch.setattr(frames, "SPARING_CODECS", ())
+    monkeypatch.setattr(sampling, "SPARING_CODECS", ())
     for found, (fps, start_ns) in zip(sparing, cases, strict=True):
         every = read(path, start_ns, fps=fps)
         assert [o.t_ns for o in found] == [o.t_ns for o in every]
@@ -226,7 +227,7 @@ def test_a_damaged_file_gives_pictures_at_the_times_of_a_reading_that_decodes_al
     untouched = read(whole)
     source, every = open_source(damaged), open_source(damaged)
     found = list(source.observations())
-    monkeypatch.setattr(frames, "SPARING_CODECS", ())
+    monkeypatch.setattr(sampling, "SPARING_CODECS", ())
     assert [o.t_ns for o in found] == [o.t_ns for o in every.observations()]
     assert every.errors == 20
     assert source.errors == every.errors
