@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import mneme
 from mneme.errors import MnemeError, QuestionError
@@ -23,6 +25,7 @@ SPOKEN = [
     (90.0, 94.0, "Mind the step,"),
     (94.5, 96.0, "the stairs are wet."),
     (120.0, 124.0, "Last year the club repaired eighty-five boats."),
+    (140.0, 143.0, "[music] the [/b] version 1.2.3 million of the shanty"),
     (150.0, 153.0, "The tide turns at noon, so come early."),
 ]
 SHOWN = [
@@ -105,6 +108,28 @@ def test_what_the_memory_does_not_hold_is_not_answered(harbour: mneme.Mneme, que
         assert answer.confidence == 0.0
     else:  # sounds have no words yet: the moment may be shown, at a confidence that says so
         assert answer.confidence < 0.35
+
+
+WORDS = st.sampled_from(
+    "when what which how many much is was the a said shown sign slide speaker before after while first last or bakery "
+    "boats 9:15 42 'mind PIER Lindqvist at 1:30 between and 0:10 often does time ? , : «» ’ \u202e \ud800 "
+    "99999999999999999999 "
+    "1.2.3 million zero thousand red not é 漢字 [bold]".split()
+)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=st.lists(WORDS, min_size=1, max_size=14))
+def test_no_question_however_odd_ends_in_anything_but_an_answer_or_one_line(
+    harbour: mneme.Mneme, words: list[str]
+) -> None:
+    try:
+        answer = harbour.ask(" ".join(words))
+    except QuestionError:  # a question without a word in it
+        assert not any(c.isalnum() for word in words for c in word)
+        return
+    assert answer.text
+    assert answer.abstained == (not answer.evidence)
 
 
 def test_every_citation_resolves_to_a_percept(harbour: mneme.Mneme) -> None:
