@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..errors import SettingsError
@@ -147,8 +147,9 @@ AUTO = "embedded"
 """What `auto` means where a memory is created: the best profile that works here."""
 
 
+@lru_cache(maxsize=4)
 def make_profile(name: str) -> Embedded:
-    """The profile of that name. Errors: `SettingsError` for one that is not registered."""
+    """The profile of that name, one a process: its models are loaded once, whoever asks. Errors: `SettingsError` for one that is not registered."""
     if name not in PROFILES:
         raise SettingsError(f"there is no profile {name!r}", f"choose one of {', '.join(sorted(PROFILES))} or auto")
     made: Embedded = PROFILES[name]()

@@ -300,7 +300,7 @@ class TestEveryProfile:
         assert profile.speech()[0], "percepts say what made them"
 
     def test_is_loaded_once_whoever_asks_first(self, profile: Profile) -> None:
-        fresh = make_profile(profile.name)
+        fresh = PROFILES[profile.name]()
         for part in ("text", "vision", "sound", "ear"):
             with ThreadPoolExecutor(4) as pool:
                 got = list(pool.map(lambda _, part=part: getattr(fresh, part), range(8)))
