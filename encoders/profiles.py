@@ -149,7 +149,10 @@ AUTO = "embedded"
 
 @lru_cache(maxsize=4)
 def make_profile(name: str) -> Embedded:
-    """The profile of that name, one a process: its models are loaded once, whoever asks. Errors: `SettingsError` for one that is not registered."""
+    """The profile of that name; its models are loaded once a process, whoever asks.
+
+    Errors: `SettingsError` for one that is not registered.
+    """
     if name not in PROFILES:
         raise SettingsError(f"there is no profile {name!r}", f"choose one of {', '.join(sorted(PROFILES))} or auto")
     made: Embedded = PROFILES[name]()
