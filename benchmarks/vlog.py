@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -25,6 +22,7 @@ from mneme.errors import MnemeError
 from mneme.records import Answer, to_s
 
 from .controls import asker, controls
+from .machine import machine
 from .scoring import Boundaries, Question, Truth, Verdict, is_within, score, score_boundaries, voice_of
 from .watching import ROOT, Watching, watch_apart
 
@@ -136,14 +134,6 @@ def time_cold_ask(memory: Path, question: str) -> float | None:
             return None
         taken.append(time.perf_counter() - start)
     return min(taken)
-
-
-def machine() -> str:
-    """Model of the processor and the cores this process may use."""
-    cpuinfo = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text(encoding="utf-8")) if cpuinfo.is_file() else None
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{found[1] if found else platform.processor() or platform.machine()}, {cores} cores"
 
 
 def by_category(verdicts: Iterable[Verdict]) -> dict[str, tuple[int, int]]:
