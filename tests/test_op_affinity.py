@@ -22,9 +22,7 @@ from tests.oracles import affinity as oracle
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
-def drawn(
-    n: int, q: int, c: int = 5, v: int = 3, seed: int = 0, dtype: torch.dtype = torch.float32
-) -> dict[str, Tensor]:
+def drawn(n: int, q: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """Keyword arguments of `attend`."""
     draw = torch.Generator().manual_seed(seed)
     return {
