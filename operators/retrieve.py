@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from .shapes import sizes_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Item = TypeVar("Item", bound=Hashable)
 
@@ -32,53 +34,97 @@ def rank_fusion(
     return sorted(scores.items(), key=lambda scored: -scored[1])
 
 
-def with_neighbours(hits: Sequence[int], count: int, share: float = 0.3, budget: int | None = None) -> list[int]:
-    """At most `budget` of the blocks 0..count-1: the `hits` (in rank order), then their neighbours in time.
+def rank_blocks(query: Tensor, representatives: Tensor, sizes: Tensor, budget: int, published: bool = False) -> Tensor:
+    """Indices int64[K], best first, of the blocks of memory that fill `budget` tokens (EM-LLM, section 3.3).
 
-    floor(share * budget) places are for neighbours: of each hit, in rank order, b + 1 and then b - 1, where they are
-    not hits themselves; what either part leaves free goes to the other. Without a budget all hits are taken and the
-    neighbours get their share of the total. EM-LLM's contiguity buffer (Fountas et al. 2024, section 3.4). O(n).
+    `query` [D], `representatives` [B, D] (dot product, in at least float32), `sizes` int64[B] in tokens. Blocks are
+    taken in order of similarity as long as they fit the budget; `published` says how EM-LLM ends (see `_filling`).
+    Ties go to the earlier block; NaN counts as minus infinity and is never taken. No blocks give none. `ValueError` for
+    other shapes and negative sizes. O(B D + B log B).
     """
+    import torch  # here, not above: asking imports this file, and torch takes seconds to load
+
+    sizes_of("query[D] representatives[B,D] sizes[B]", query, representatives, sizes)
+    wide = torch.float64 if query.dtype == torch.float64 else torch.float32
+    similarity = representatives.to(wide) @ query.to(wide)  # [B]
+    order = similarity.nan_to_num(-torch.inf, torch.inf, -torch.inf).argsort(descending=True, stable=True)
+    return _filling(order[~similarity[order].isnan()], sizes, budget, published)
+
+
+def with_neighbours(
+    hits: Tensor,
+    sizes: Tensor,
+    budget: int,
+    share: float = 0.3,
+    buffer: Tensor | None = None,
+    published: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """The hits and their neighbours in time, int64[K] and int64[M], that fill `budget` tokens (EM-LLM, section 3.3).
+
+    `hits` int64[N]: blocks best first, as `rank_blocks` gives them; `sizes` int64[B] in tokens. floor(share budget)
+    tokens are for neighbours, the rest for hits; what the hits leave of theirs goes to the neighbours. These are b + 1
+    and then b - 1 of each hit taken, in turn, once each and no hits themselves; they stand in reverse, the best hit's
+    last.
+
+    `buffer`: the neighbours of the step before, of which the latest that are neither hits nor neighbours now stay, in
+    front, as long as they fit. Hits that repeat count once.
+
+    `published`: the share is floor(share budget + 1); nothing passes from hits to neighbours; each part ends as EM-LLM
+    does (see `_filling`); and the buffer goes where the new neighbours reach the share, stays whole where neither they
+    nor it do, and otherwise stays from its latest until the share is reached: each may exceed `budget`.
+
+    `ValueError` for blocks that do not exist, a share outside [0, 1), other shapes and negative sizes.
+    O(B + N + (K + M)^2).
+    """
+    blocks = sizes_of("hits[N] sizes[B] buffer[M]", hits, sizes, buffer)["B"]
     if not 0 <= share < 1:
         raise ValueError(f"a share lies in [0, 1), not {share}")
-    ranked = list(dict.fromkeys(hits))
-    if any(not 0 <= hit < count for hit in ranked):
-        raise ValueError(f"hits outside the {count} blocks")
-    total = int(len(ranked) / (1 - share) + 1e-9) if budget is None else max(0, budget)
-    kept = ranked[: total - int(share * total + 1e-9)]
-    neighbours = _neighbours(kept, count)[: total - len(kept)]
-    spare = [hit for hit in ranked[len(kept) :] if hit not in neighbours]
-    return [*kept, *spare[: total - len(kept) - len(neighbours)], *neighbours]
+    ranked = list(dict.fromkeys(hits.tolist()))
+    before = [] if buffer is None else buffer.tolist()
+    if any(not 0 <= block < blocks for block in ranked + before):
+        raise ValueError(f"hits {ranked} and a buffer {before} of {blocks} blocks")
+    tokens = sizes.tolist()
+    apart = int(share * budget + published)
+    taken = _filling(hits.new_tensor(ranked), sizes, budget - apart, published)
+    chosen = taken.tolist()
+    if not published:
+        apart = budget - sum(tokens[block] for block in chosen)
+    around = [block for hit in chosen for block in (hit + 1, hit - 1) if 0 <= block < blocks and block not in chosen]
+    around = list(dict.fromkeys(around))
+    near = _filling(hits.new_tensor(around), sizes, apart, published).tolist()[::-1]
+    old = [block for block in before if block not in chosen and block not in near]
+    if published and sum(tokens[block] for block in around) >= apart:
+        old = []
+    elif not published or sum(tokens[block] for block in before) >= apart:
+        old = _latest(old, tokens, apart - sum(tokens[block] for block in near), published)
+    return taken, hits.new_tensor(old + near)
 
 
-def _neighbours(hits: Sequence[int], count: int) -> list[int]:
-    """b + 1 and b - 1 of each hit in turn, once each, without the hits."""
-    around = dict.fromkeys(near for hit in hits for near in (hit + 1, hit - 1) if 0 <= near < count)
-    for hit in hits:
-        around.pop(hit, None)
-    return list(around)
+def _latest(blocks: list[int], tokens: list[int], room: int, published: bool) -> list[int]:
+    """The last of `blocks` that fit in `room` tokens; as `published`, those up to the first that fills it."""
+    first = len(blocks)
+    while first and (room > 0 if published else tokens[blocks[first - 1]] <= room):
+        first -= 1
+        room -= tokens[blocks[first]]
+    return blocks[first:]
 
 
-def rank_blocks(query: ArrayLike, representatives: ArrayLike, sizes: ArrayLike, budget: int) -> NDArray[np.int64]:
-    """Indices int64[K], best first, of the blocks of memory that fill `budget` tokens (EM-LLM).
+def _filling(order: Tensor, sizes: Tensor, budget: int, published: bool) -> Tensor:
+    """The blocks of `order`, from its start, that fill `budget` tokens: the first that does not fit ends it.
 
-    `query` [D], `representatives` [B, D] (dot product), `sizes` [B] in tokens. All, when all fit; else by similarity
-    until the budget is reached, and the last is dropped when leaving it out comes nearer to the budget (or as near).
-    Ties go to the earlier block; NaN ranks last. O(B D + B log B).
+    As `published` that one is taken too unless leaving it out comes nearer to the budget, or as near: the budget may be
+    exceeded by less than half of a block.
     """
-    q, blocks, lengths = np.asarray(query), np.asarray(representatives), np.asarray(sizes, np.int64)
-    if q.ndim != 1 or blocks.shape != (len(lengths), len(q)):
-        raise ValueError(
-            f"query {q.shape}, representatives {blocks.shape}, sizes {lengths.shape}: not [D], [B, D], [B]"
-        )
-    similarity: NDArray[Any] = blocks.astype(np.float32) @ q.astype(np.float32)
-    order = np.argsort(-np.where(np.isnan(similarity), -np.inf, similarity), kind="stable").astype(np.int64)
-    filled = np.cumsum(lengths[order])
-    if not len(filled) or filled[-1] <= budget:
-        return order
-    last = int(np.searchsorted(filled, budget))  # the first block that reaches the budget
-    before, after = (int(filled[last - 1]) if last else 0), int(filled[last])
-    return order[: last if abs(budget - before) <= abs(budget - after) else last + 1]
+    import torch
+
+    if bool((sizes < 0).any()):
+        raise ValueError(f"sizes {sizes.tolist()} of blocks are not negative")
+    filled = sizes[order].cumsum(0)
+    fits = int(torch.searchsorted(filled, budget, right=not published))
+    if published and fits < len(order):  # filled[fits] is the first to reach the budget
+        before, after = (int(filled[fits - 1]) if fits else 0), int(filled[fits])
+        fits += abs(budget - before) > abs(after - budget)
+    return order[:fits]
 
 
 def cross_modal_windows(

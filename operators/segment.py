@@ -1,4 +1,4 @@
-"""Where one event ends and the next begins: the default causal detector, and the published scans.
+"""Where one event ends and the next begins: the default causal detector, and the published scans and rules.
 
 The default: a visual change closes the event, a silence moves the cut by less than a second, and no cut is forced
 within five minutes.
@@ -16,9 +16,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .surprise import surprise, surprise_boundaries
+
 if TYPE_CHECKING:
     import torch
 
+__all__ = [
+    "BoundarySettings",
+    "CausalBoundaries",
+    "causal_boundaries",
+    "clip_boundaries",
+    "hippomm_boundaries",
+    "surprise",
+    "surprise_boundaries",
+]
 
 NS = 1_000_000_000
 
