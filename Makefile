@@ -30,6 +30,7 @@ check: $(VENV)/.dev
 	cd build/typed && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p mneme
 
 bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.operators
 	$(BIN)/python -m benchmarks.vlog examples/sample
 
 soak: $(VENV)/.dev

@@ -5,9 +5,12 @@ Frames cut on this grid are the same for every chunking, and the same again when
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from ..records import NS_PER_S, SOUND_RATE, Vector, samples_to_ns
+from .base import Heard
 
 TOLERANCE = SOUND_RATE // 20
 """Chunks whose time is off by up to 50 ms still join: containers round the time of a chunk."""
@@ -58,3 +61,31 @@ class SoundBuffer:
         count = min(max(0, before - self.start), len(self._samples))
         self._samples = self._samples[count:]
         self.start += count
+
+
+class StretchListener(ABC):
+    """A `Listener` that hears one unbroken stretch at a time."""
+
+    _buffer: SoundBuffer | None = None
+
+    def push(self, t_ns: int, samples: Vector) -> list[Heard]:
+        """float32[n] at 16 kHz; where the stream has a gap, what was open before it is complete."""
+        out: list[Heard] = []
+        if self._buffer is None or not self._buffer.joins(t_ns):
+            out = self.flush()
+            self._restart(t_ns)
+        assert self._buffer is not None
+        self._buffer.append(samples)
+        return out + self._advance(self._buffer)
+
+    @abstractmethod
+    def flush(self) -> list[Heard]:
+        """The stretch has ended: what is still open is complete now."""
+
+    @abstractmethod
+    def _restart(self, t_ns: int) -> None:
+        """A stretch begins: make its buffer."""
+
+    @abstractmethod
+    def _advance(self, buffer: SoundBuffer) -> list[Heard]:
+        """What has become complete with the sound that has come."""

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..records import SOUND_RATE, Vector, samples_to_ns
+from ..records import SOUND_RATE, samples_to_ns
 from .base import Heard
-from .buffer import SoundBuffer
+from .buffer import SoundBuffer, StretchListener
 from .mel import band_power, decibels, filter_bank
 
 HOP, WINDOW = 320, 640
@@ -46,7 +46,7 @@ Voiced = Callable[[int, int], float]
 """How much of [t0_ns, t1_ns) is speech, 0 to 1: `VoiceActivity.voiced`, or spans of subtitles."""
 
 
-class Onsets:
+class Onsets(StretchListener):
     """A `Listener` for sounds: each `Heard` has its span and samples, no text, and how clearly it stood out.
 
     `voiced` is asked about a moment once 1.4 s of sound after it have been pushed: push to the voice activity
@@ -55,7 +55,6 @@ class Onsets:
 
     def __init__(self, voiced: Voiced | None = None) -> None:
         self._voiced = voiced or (lambda _t0_ns, _t1_ns: 0.0)
-        self._buffer: SoundBuffer | None = None
         self._settled = 0
 
     def _restart(self, t_ns: int) -> None:
@@ -78,19 +77,6 @@ class Onsets:
             return self._settled
         return samples_to_ns(HOP * (self._decided if self._open is None else self._open))
 
-    def push(self, t_ns: int, samples: Vector) -> list[Heard]:
-        """float32[n] at 16 kHz; where the stream has a gap, what was open before it is complete."""
-        out: list[Heard] = []
-        if self._buffer is None or not self._buffer.joins(t_ns):
-            out = self.flush()
-            self._restart(t_ns)
-        assert self._buffer is not None
-        self._buffer.append(samples)
-        while self._buffer.end >= (self._next + BLOCK) * HOP + WINDOW - HOP:
-            self._measure(self._buffer)
-            out += self._decide(self._buffer, self._next - LAG)
-        return out
-
     def flush(self) -> list[Heard]:
         """The stream has ended: what is still open is complete now."""
         buffer = self._buffer
@@ -103,6 +89,13 @@ class Onsets:
         if self._open is not None:
             out += self._close(buffer, self._last + 1)
         self._buffer, self._settled = None, buffer.end_ns
+        return out
+
+    def _advance(self, buffer: SoundBuffer) -> list[Heard]:
+        out: list[Heard] = []
+        while buffer.end >= (self._next + BLOCK) * HOP + WINDOW - HOP:
+            self._measure(buffer)
+            out += self._decide(buffer, self._next - LAG)
         return out
 
     def _measure(self, buffer: SoundBuffer) -> None:

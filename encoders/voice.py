@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..records import NS_PER_S, SOUND_RATE, Vector, samples_to_ns
+from ..records import NS_PER_S, SOUND_RATE, samples_to_ns
 from .base import Heard
-from .buffer import SoundBuffer
+from .buffer import SoundBuffer, StretchListener
 from .runtime import onnx_session, package_file
 
 FRAME = 512
@@ -45,7 +45,7 @@ HISTORY_NS = 600 * NS_PER_S
 """How long spans of speech are known to `voiced`."""
 
 
-class VoiceActivity:
+class VoiceActivity(StretchListener):
     """A `Listener` for utterances without words: each `Heard` has its voiced span and its samples, edges included."""
 
     def __init__(self, threads: int = 1, model: Path | None = None) -> None:
@@ -54,7 +54,6 @@ class VoiceActivity:
         model = model or package_file("silero_vad", "data", "silero_vad_16k_sequence.onnx", mend=mend)
         self._session = onnx_session(model, threads)
         self._history: deque[tuple[int, int]] = deque()
-        self._buffer: SoundBuffer | None = None
         self._restart(None)
 
     def _restart(self, t_ns: int | None) -> None:
@@ -99,18 +98,6 @@ class VoiceActivity:
             shared += max(0, min(end, t1_ns) - max(start, t0_ns))
         return shared / max(1, t1_ns - t0_ns)
 
-    def push(self, t_ns: int, samples: Vector) -> list[Heard]:
-        """float32[n] at 16 kHz; where the stream has a gap, what was open before it is complete."""
-        out: list[Heard] = []
-        if self._buffer is None or not self._buffer.joins(t_ns):
-            out = self.flush()
-            self._restart(t_ns)
-        assert self._buffer is not None
-        self._buffer.append(samples)
-        while self._buffer.end - self._next >= BLOCK:
-            out += self._step(self._buffer)
-        return out
-
     def flush(self) -> list[Heard]:
         """The stream has ended: the last frames are filled up with zeros, and an open utterance is complete."""
         if self._buffer is None:
@@ -123,6 +110,12 @@ class VoiceActivity:
             out += self._close(self._buffer, min(end, self._last()), end)
         self._next = end
         self._buffer = None
+        return out
+
+    def _advance(self, buffer: SoundBuffer) -> list[Heard]:
+        out: list[Heard] = []
+        while buffer.end - self._next >= BLOCK:
+            out += self._step(buffer)
         return out
 
     def _step(self, buffer: SoundBuffer, end: int | None = None) -> list[Heard]:

@@ -77,7 +77,7 @@ def read(value: Tensor, affinity: Affinity) -> Tensor:
         out = functional.embedding_bag(indices, value, per_sample_weights=weights.to(value.dtype), mode="sum")
     else:
         rows = max(1, _TILE // (sizes["K"] * sizes["V"]))
-        pieces = zip(indices.split(rows), weights.split(rows), strict=True)
+        pieces = zip(torch.split(indices, rows), torch.split(weights, rows), strict=True)
         out = torch.cat([torch.einsum("qk,qkv->qv", w.float(), value[i].float()) for i, w in pieces]).to(value.dtype)
     nothing = (weights == 0).all(dim=1, keepdim=True)
     return out.masked_fill(nothing, 0) if bool(nothing.any()) else out  # 0 times NaN is not nothing

@@ -56,7 +56,7 @@ def _in_rows(scores: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _in_groups(scores: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
     groups = scores.shape[1] // _GROUP
-    grouped = scores[:, : groups * _GROUP].unflatten(1, (_GROUP, groups))  # [Q, 16, N/16]
+    grouped = scores[:, : groups * _GROUP].view(len(scores), _GROUP, groups)  # [Q, 16, N/16]
     maxima = grouped.amax(dim=1)  # [Q, N/16]
     best = maxima.topk(k, dim=1, sorted=False).indices  # [Q, k]
     members = torch.arange(_GROUP, device=scores.device) * groups

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ..records import Picture, Vector
+from .shapes import sizes_of
 
 if TYPE_CHECKING:
     import torch
 
 _BLOCK = 128
+_LEAST = 1e-300  # length of a row above which it has a direction
 _WINDOW = 7
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # of SSIM, in grey levels
 
@@ -22,24 +25,25 @@ def keyframes(features: torch.Tensor, threshold: float = 0.9) -> torch.Tensor:
     """Indices int64[K], ascending, of the rows of `features` [T, D] that are unlike all those kept before them.
 
     Row i is kept iff its largest cosine to the rows kept so far is below `threshold` (HippoMM, "pattern separation").
-    A zero row has cosine 0 to everything; a row that holds NaN is never kept. O(K T D) time, O(T D) memory.
+    A zero row has cosine 0 to everything; a row that is not finite is never kept; of equal rows the first is. T = 0
+    keeps none. Cosines in float32 at the least. O(K T D) time, O(T D) memory.
     """
-    if features.ndim != 2:
-        raise ValueError(f"features are [T, D], not {list(features.shape)}")
     import torch  # here, not above: watching separates with `Separator`, and torch takes seconds to load
 
-    rows = torch.nn.functional.normalize(features.float(), dim=1, eps=1e-12)
+    sizes_of("features[T,D]", features)
+    wide = torch.promote_types(features.dtype, torch.float32)
+    unit = torch.nn.functional.normalize(features.double(), dim=1, eps=_LEAST).to(wide)  # no square over- or underflows
     kept: list[int] = []
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]  # [B, D]
+    for start in range(0, len(unit), _BLOCK):
+        block = unit[start : start + _BLOCK]  # [B, D]
         unlike = ~block.isnan().any(dim=1)  # bool[B]
         if kept:
-            unlike &= (block @ rows[kept].T).amax(dim=1) < threshold
-        within = block @ block.T < threshold  # bool[B, B]
+            unlike &= (block @ unit[kept].T).amax(dim=1) < threshold
+        fresh, within = unlike.cpu().numpy(), (block @ block.T < threshold).cpu().numpy()  # bool[B], bool[B, B]
         for i in range(len(block)):
-            if unlike[i]:
+            if fresh[i]:
                 kept.append(start + i)
-                unlike[i + 1 :] &= within[i, i + 1 :]
+                fresh[i + 1 :] &= within[i, i + 1 :]
     return torch.tensor(kept, dtype=torch.int64, device=features.device)
 
 
@@ -59,12 +63,13 @@ class Separator:
         self._count = 0
 
     def admits(self, vector: Vector) -> bool:
-        """Whether float32[D] is unlike all that was admitted; if so it is kept. NaN is never admitted. O(K D)."""
+        """Whether float32[D] is unlike all that was admitted; if so it is kept; never unless finite. O(K D)."""
         if vector.ndim != 1 or (self._count and len(vector) != self._kept.shape[1]):
             raise ValueError(f"a vector of {self._kept.shape[1:]}, not {vector.shape}")
-        if np.isnan(vector).any():
+        if not np.isfinite(vector).all():
             return False
-        one = vector.astype(np.float32) / max(float(np.linalg.norm(vector)), 1e-12)
+        long = vector.astype(np.float64)  # no square over- or underflows
+        one = (long / max(float(np.linalg.norm(long)), _LEAST)).astype(np.float32)
         if self._count and float((self._kept[: self._count] @ one).max()) >= self.threshold:
             return False
         if self._count == len(self._kept):
@@ -96,14 +101,14 @@ def ssim(a: Picture, b: Picture) -> float:
 class ChangeGate:
     """Lets a picture through when it is no longer like the last one that was let through (HippoMM's first step).
 
-    It looks at strips of 7 full-resolution rows, one in every 28, so that each of its windows is one of `ssim`'s own:
-    a quarter of the pixels and one row of windows in 28. A picture passes when 1 - SSIM against the reference, or the
-    sum of it since the reference was taken, exceeds `threshold`.
+    It looks at every fifth of `ssim`'s windows in every fifth row of them, at full resolution: a 25th of the windows,
+    which together hold every pixel (but for up to 2 at the edges). A picture passes when 1 - SSIM against the
+    reference, or the sum of it since the reference was taken, exceeds `threshold`. At `stride` 1 it is `ssim`.
     """
 
-    def __init__(self, threshold: float = 0.3, stride: int = 28) -> None:
-        if stride < _WINDOW:
-            raise ValueError(f"strips of 7 rows overlap at a stride of {stride}")
+    def __init__(self, threshold: float = 0.3, stride: int = 5) -> None:
+        if stride < 1:
+            raise ValueError(f"one window in {stride} is none")
         self.threshold = threshold
         self.stride = stride
         self.clear()
@@ -115,47 +120,47 @@ class ChangeGate:
         self.changed = False
 
     def look(self, picture: Picture) -> float:
-        """1 - SSIM of uint8[H, W, 3] against the reference, on the strips; `changed` then says whether it passed.
+        """1 - SSIM of uint8[H, W, 3] against the reference, on those windows; `changed` then says whether it passed.
 
-        A picture that passes becomes the reference. The first, and the first of another size, passes at 1.0.
+        A picture that passes becomes the reference. The first, and the first of another size, passes at 1.0. O(H W).
         """
-        strips = self._strips(picture)  # float32[S, 7, W]
-        now = (strips, _window_sums(strips.sum(axis=1)), _window_sums(_column_products(strips, strips)))
-        if self._reference is None or self._reference[0].shape != strips.shape:
-            difference = 1.0
+        if min(picture.shape[:2]) < _WINDOW:
+            raise ValueError(f"a picture of at least 7 x 7, not {picture.shape[0]} x {picture.shape[1]}")
+        grey = _grey(picture).astype(np.float32)
+        strips = self._strips(grey)  # float32[S, 7, W]
+        now = (grey, self._window_sums(strips.sum(axis=1)), self._window_sums(_column_products(strips, strips)))
+        then = self._reference
+        if then is None or then[0].shape != grey.shape:
+            difference, fresh = 1.0, True
         else:
-            then = self._reference
-            both = _window_sums(_column_products(then[0], strips))
-            difference = 1.0 - float(_similarity(then[1], now[1], then[2], now[2], both).mean(dtype=np.float64))
+            both = self._window_sums(_column_products(self._strips(then[0]), strips))
+            similarity = _similarity(then[1], now[1], then[2], now[2], both)
+            difference, fresh = 1.0 - float(similarity.mean(dtype=np.float64)), False
         self._running += difference
-        self.changed = max(difference, self._running) > self.threshold
+        self.changed = fresh or max(difference, self._running) > self.threshold
         if self.changed:
             self._reference, self._running = now, 0.0
         return difference
 
-    def _strips(self, picture: Picture) -> NDArray[np.float32]:
-        height, width = picture.shape[:2]
-        if min(height, width) < _WINDOW:
-            raise ValueError(f"a picture of at least 7 x 7, not {height} x {width}")
-        tops = np.arange(0, height - _WINDOW + 1, self.stride)
-        tops += (height - _WINDOW - int(tops[-1])) // 2  # centred
-        strips = np.concatenate([picture[top : top + _WINDOW] for top in tops])
-        return _grey(strips).reshape(len(tops), _WINDOW, width).astype(np.float32)
+    def _strips(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[H, W] -> a view [S, 7, W] of its strips of 7 rows that begin every `stride` rows, centred."""
+        windows = sliding_window_view(plane, _WINDOW, axis=0)  # [H - 6, W, 7]
+        return windows[(len(windows) - 1) % self.stride // 2 :: self.stride].transpose(0, 2, 1)
+
+    def _window_sums(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[S, W], sums over 7 rows -> over every `stride`-th window of 7 x 7; whole numbers below 2^24, so exact."""
+        sums = cv2.sepFilter2D(columns, -1, np.ones(_WINDOW, np.float32), np.ones(1, np.float32))
+        sums = sums[:, _WINDOW // 2 : -(_WINDOW // 2)]
+        return np.ascontiguousarray(sums[:, (sums.shape[1] - 1) % self.stride // 2 :: self.stride], np.float32)
 
 
 def _grey(picture: Picture) -> NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture, dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture, np.uint8)
 
 
 def _column_products(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
     """[S, 7, W] twice -> [S, W], the sum of their products over the 7 rows."""
     return np.asarray(np.einsum("srw,srw->sw", a, b), np.float32)
-
-
-def _window_sums(columns: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[S, W], sums over 7 rows -> [S, W - 6], over 7 x 7 windows; whole numbers below 2^24, so exact in float32."""
-    sums = cv2.boxFilter(columns, -1, (_WINDOW, 1), normalize=False)
-    return np.asarray(sums[:, _WINDOW // 2 : -(_WINDOW // 2)], np.float32)
 
 
 def _similarity(x: NDArray[Any], y: NDArray[Any], xx: NDArray[Any], yy: NDArray[Any], xy: NDArray[Any]) -> NDArray[Any]:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ..encoders.profiles import Profile
-from ..errors import SourceError
 from ..records import Lane
 from .lanes import Captions, Sense, Sound, Speech, Subtitles, Vision
 from .perceive import Senses
+from .sources import SourceInfo
 
-if TYPE_CHECKING:
-    from .sources import SourceInfo
-
-SMALLEST = 32
-"""Pixels a side that a picture must have for its scenes to be told apart."""
 DEFAULT_LANES: tuple[Lane, ...] = ("vision", "sound", "speech", "caption")
 
 
@@ -63,10 +57,6 @@ def make_senses(
 
 def senses_of(info: SourceInfo, profile: Profile, lanes: Sequence[Lane], interval_ns: int, *, words: bool) -> Senses:
     """The senses for a source. Where it has subtitles they are what is spoken, unless `words` is false."""
-    if info.width is not None and info.height is not None and min(info.width, info.height) < SMALLEST:
-        raise SourceError(
-            f"the pictures of {info.source} are {info.width}x{info.height}", f"give a video of {SMALLEST} pixels a side"
-        )
     words = words and info.has_subtitles
     return make_senses(
         info.stream,

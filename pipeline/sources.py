@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 ENDS_EARLY_NS = NS_PER_S
 """A track that ends this long before its header says so was cut off."""
+SMALLEST = 32
+"""Pixels a side that a picture must have for its scenes to be told apart."""
 SMALL_PIXELS = 500_000
 """Pictures below this are decoded in one thread: a second one costs a quarter more, and takes its core from those who
 look at the pictures (500 pictures of 640 x 360: 0.34 s of a processor in one thread, 0.44 s in two)."""
@@ -218,6 +220,10 @@ class FileSource:
         return layout, size, rate
 
     def _check_size(self, width: int, height: int) -> None:
+        if 0 < min(width, height) < SMALLEST:
+            raise SourceError(
+                f"the pictures of {self._path} are {width}x{height}", f"give a video of {SMALLEST} pixels a side"
+            )
         most = self._settings
         if not (0 < width <= most.max_side and 0 < height <= most.max_side and width * height <= most.max_pixels):
             raise SourceError(

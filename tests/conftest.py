@@ -34,6 +34,15 @@ def make_video(media: ModuleType) -> Any:
     return media.make_video
 
 
+@pytest.fixture
+def memory(tmp_path: Path) -> Any:
+    """An empty memory for streams made by hand (`recording.py`)."""
+    from mneme.memory.memory import Memory
+    from tests.recording import SPACE
+
+    return Memory.create(tmp_path / "m", "embedded", [SPACE])
+
+
 @pytest.fixture(scope="session")
 def text_tower() -> Any:
     """The real text tower, loaded once."""

@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import mneme
 from mneme.errors import SettingsError, SourceError
 from mneme.pipeline.sources import Source, SourceSettings, open_source
 
@@ -177,3 +178,14 @@ def test_a_picture_larger_than_the_settings_allow_is_refused(make_video: Maker, 
 def test_a_sampling_rate_that_makes_no_sense_is_refused(make_video: Maker, tmp_path: Path, fps: float) -> None:
     with pytest.raises(SettingsError, match="fps"):
         open_source(make_video(tmp_path / "a.mp4", seconds=0.5), fps=fps)
+
+
+@pytest.mark.parametrize("size", [(30, 64), (64, 30)])
+def test_a_video_too_small_to_see_is_refused_and_leaves_no_memory(
+    make_video: Maker, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    path = make_video(tmp_path / "small.mp4", seconds=1, size=size, numbered=False)
+    with mneme.open(tmp_path / "m") as memory, pytest.raises(SourceError, match=f"{size[0]}x{size[1]}"):
+        memory.watch(path)
+    assert not (tmp_path / "m").exists()
+    assert open_source(make_video(tmp_path / "least.mp4", seconds=1, size=(32, 32), numbered=False)).info.width == 32

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mneme.encoders.base import Heard, Listener
+from mneme.encoders.base import Heard
 from mneme.encoders.sound import Onsets
 from mneme.encoders.speech import Recogniser, VoiceActivity
 from mneme.errors import MissingError
 from mneme.records import SOUND_RATE, Vector, samples_to_ns, to_ns, to_s
+from tests.sounds import listen, noise, scene
 
 SPOKEN = Path(__file__).parent / "data" / "spoken.flac"
 
@@ -37,29 +38,6 @@ def spoken() -> Vector:
 @pytest.fixture(scope="module")
 def recogniser() -> Recogniser:
     return Recogniser()
-
-
-def noise(seconds: float, db: float = -68.0, seed: int = 1) -> Vector:
-    random = np.random.default_rng(seed)
-    return (random.standard_normal(int(seconds * SOUND_RATE)) * 10 ** (db / 20)).astype(np.float32)
-
-
-def scene(seconds: float, sounds: dict[float, Vector]) -> Vector:
-    out = noise(seconds)
-    for start_s, sound in sounds.items():
-        at = int(start_s * SOUND_RATE)
-        out[at : at + len(sound)] += sound
-    return out
-
-
-def listen(listener: Listener, samples: Vector, chunk: int = 8000, start_ns: int = 0) -> list[Heard]:
-    out: list[Heard] = []
-    for at in range(0, len(samples), chunk):
-        before = listener.settled_ns
-        heard = listener.push(start_ns + samples_to_ns(at), samples[at : at + chunk])
-        assert all(h.t0_ns >= before for h in heard)
-        out += heard
-    return out + listener.flush()
 
 
 def spans(heard: list[Heard]) -> list[tuple[int, int]]:
