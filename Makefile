@@ -15,6 +15,7 @@ $(VENV)/.user: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.user
 	$(PIP) -e '.[cpu,dev]'
+	$(PIP) --no-deps openpi-client  # it pins numpy<2, and works with 2
 	@touch $@
 
 demo: $(VENV)/.user

@@ -104,6 +104,11 @@ class Memory:
         """The manifest as it stands on the disk."""
         return manifest.read(self.root)
 
+    @property
+    def recorders(self) -> list[Recorder]:
+        """Those whose stream has not ended."""
+        return list(self._recorders.values())
+
     def recorder(
         self,
         stream: Stream,

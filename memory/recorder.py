@@ -121,6 +121,17 @@ class Recorder:
         """How far the stream is durable."""
         return self._state
 
+    @property
+    def pending(self) -> tuple[Percept, ...]:
+        """What it holds and has not stored yet, with vectors and tokens; may be read from another thread.
+
+        Nothing of a replacement: readers see the stream that it replaces until it is done.
+        """
+        if self._replacing or self._released:
+            return ()
+        arrived = tuple(self._arrived)  # first: what is taken up meanwhile stands in both, not in neither
+        return (*(percept for percept, _ in tuple(self._unstored)), *arrived)
+
     def observe(self, moment: Moment) -> list[Ack]:
         """Takes the next moment of the stream; the commits that it brought about. Raises `MnemeError`.
 
@@ -177,12 +188,12 @@ class Recorder:
         ready = [p for p in self._arrived if before_ns is None or p.t0_ns < before_ns]
         if not ready:
             return
-        self._arrived = [p for p in self._arrived if before_ns is not None and p.t0_ns >= before_ns]
         for percept in in_order(ready):
             event = next(event for event in reversed(self._open) if event.t0_ns <= percept.t0_ns)
             if event.add(percept):
                 jpeg = None if percept.picture is None else self._writer.encode(percept.picture)
                 self._unstored.append((replace(percept, picture=None), jpeg))
+        self._arrived = [p for p in self._arrived if before_ns is not None and p.t0_ns >= before_ns]
 
     def _closable(self, settled_ns: int) -> list[int]:
         """Ends of the open events to which nothing can be added any more."""

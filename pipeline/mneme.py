@@ -13,18 +13,21 @@ from ..encoders.profiles import AUTO, Embedded, make_profile
 from ..errors import MemoryFormatError, MnemeError, SettingsError
 from ..memory import manifest
 from ..memory.faults import mended
+from ..memory.ledger import StreamState
 from ..memory.memory import Ack, Memory, Recorder, Report
+from ..memory.recorder import Boundaries
 from ..memory.settings import MemorySettings
 from ..memory.snapshot import Snapshot
-from ..records import LANES, NS_PER_S, Answer, Event, Lane, Observation, Picture, Stream
+from ..records import LANES, NS_PER_S, Answer, Event, Lane, MemoryTokens, Observation, Picture, Stream
 from .ask import Faculties, ask
 from .evidence import ReasonSettings
-from .perceive import Perception
+from .perceive import Perception, Senses
 from .picture import read_picture
 from .reason import Reasoner, make_reasoner
 from .senses import DEFAULT_LANES, senses_of, senses_of_observations
 from .sight import LayoutSight
 from .sources import SourceSettings, open_source
+from .token_reader import TokenReader
 from .watch import Progress, Watched, printable, stream_of, watch
 
 
@@ -49,6 +52,7 @@ class Mneme:
         self._profile: Embedded | None = None
         self._observed: dict[str, tuple[Perception, Recorder]] = {}
         self._reasoners: dict[str, Reasoner] = {}
+        self._tokens = TokenReader()
         self._lock = threading.RLock()
         self._memory_settings = load("memory", MemorySettings, settings)
         self._source_settings = load("watch", SourceSettings, settings)
@@ -106,13 +110,57 @@ class Mneme:
         """
         with self._lock:
             if observation.stream not in self._observed:
-                memory = self._writer()
-                recorder = memory.recorder(Stream(observation.stream, "observed", "", profile=self.profile.name))
-                interval_ns = round(NS_PER_S / self._source_settings.fps)
-                senses = senses_of_observations(observation.stream, self.profile, DEFAULT_LANES, interval_ns)
+                senses, recorder = self.record(observation.stream)
                 self._observed[observation.stream] = (Perception(senses), recorder)
             perception, recorder = self._observed[observation.stream]
             return [ack for moment in perception.push(observation) for ack in recorder.observe(moment)]
+
+    def hold(self) -> None:
+        """Take the writer's lock now, and make the memory where there is none. Errors: as `watch`."""
+        self._writer()
+
+    @property
+    def interval_ns(self) -> int:
+        """Time between two pictures of a stream that are looked at."""
+        return round(NS_PER_S / self._source_settings.fps)
+
+    def record(
+        self,
+        stream: str,
+        lanes: Sequence[Lane] = DEFAULT_LANES,
+        *,
+        source: str = "observed",
+        epoch_ns: int = 0,
+        boundaries: Boundaries | None = None,
+    ) -> tuple[Senses, Recorder]:
+        """The senses and the recorder of a live stream, to be driven by one thread (`live.Live` does) and released.
+
+        epoch_ns: wall-clock time of the stream's zero, or 0; a known stream keeps its own. Recorders of several
+        streams may be used at a time. Errors: `LockedError`, `MnemeError` of a stream that has ended or is being
+        recorded.
+        """
+        with self._lock:
+            memory = self._writer()
+            known = self.known(stream)
+            if known is not None:
+                epoch_ns = known.stream.epoch_ns or epoch_ns
+            entry = Stream(stream, source, "", epoch_ns, self.profile.name)
+            senses = senses_of_observations(stream, self.profile, lanes, self.interval_ns)
+            return senses, memory.recorder(entry, boundaries=boundaries)
+
+    def release(self, recorder: Recorder) -> None:
+        """Let go of a recorder that `record` gave: stores what it has taken up; the stream may go on later."""
+        with self._lock:
+            if self._memory is not None:
+                self._memory.release(recorder)
+
+    def known(self, stream: str) -> StreamState | None:
+        """How far a stream is remembered, as of the last commit; None where there is none of that name."""
+        return next((state for state in self.streams() if state.stream.id == stream), None)
+
+    def streams(self) -> list[StreamState]:
+        """The streams of the memory, by name."""
+        return self._reader().snapshot().streams()
 
     def ask(
         self,
@@ -151,6 +199,23 @@ class Mneme:
         snapshot = self._reader().snapshot()
         self._refuse_unknown(snapshot, stream)
         return snapshot.events(stream)
+
+    def tokens(
+        self,
+        budget: int,
+        query: str | Path | Picture | None = None,
+        lane: Lane = "vision",
+        stream: str | None = None,
+    ) -> MemoryTokens:
+        """The memory as exactly `budget` tokens of one lane: float32[budget, d], in order of time, padded and masked.
+
+        Half is working memory (the open event; of a stream that this process records also what is not stored yet),
+        half what `query` recalls (words, a picture uint8[H, W, 3] or the path of one) or, without one, the earlier
+        events condensed; `memory/tokens.py` states the rule. `stream`: only of this one. Safe from any thread.
+        Errors: `SettingsError` for a budget outside 1 to 65,536 or a lane that is not perceived, `QuestionError`,
+        `MemoryFormatError` where there is no memory, `MnemeError` for an unknown stream.
+        """
+        return self._tokens.gather(self._reader(), self.profile, budget, query, lane, stream)
 
     def check(self) -> Report:
         """Whether what is stored is what the format promises."""

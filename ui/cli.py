@@ -1,4 +1,4 @@
-"""The command line: `mneme watch`, `ask`, `events`, `check`, `doctor`.
+"""The command line: `mneme watch`, `ask`, `events`, `tokens`, `check`, `doctor`.
 
 What goes wrong is one line on standard error and exit code 2. `--json` prints machine-readable lines on standard
 output; progress and notes go to standard error.
@@ -179,6 +179,38 @@ def events(memory: MemoryFolder, stream: StreamName = None, as_json: AsJson = Fa
 
 @app.command()
 @mendable
+def tokens(
+    memory: MemoryFolder,
+    budget: Annotated[int, typer.Option("--budget", "-b", help="How many tokens, 1 to 65536.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .npz file to write (one that is there is replaced).")],
+    query: Annotated[str | None, typer.Option("--query", "-q", help="Words that say what to recall.")] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture that says what to recall.")] = None,
+    lane: Annotated[str, typer.Option(help="Of vision,sound,speech,caption.")] = "vision",
+    stream: StreamName = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Write what a policy or a VLM is handed of a memory: tokens, working and recalled, under one budget."""
+    from ..pipeline.mneme import open_memory
+    from ..pipeline.token_file import writable, write
+
+    if query is not None and image is not None:
+        raise MnemeError("--query and --image both say what to recall", "give one of them")
+    target = writable(out)
+    with open_memory(memory, config=config) as opened:
+        found = opened.tokens(budget, image if query is None else query, cast("Lane", lane), stream)
+    write(target, found)
+    tiers = {tier: found.tier.count(tier) for tier in ("working", "recalled", "long") if tier in found.tier}
+    if as_json:
+        shape = {"budget": budget, "tokens": int(found.mask.sum()), "dim": found.tokens.shape[1]}
+        _line({"out": str(target), "lane": found.lane, "space": found.space, **shape, "tiers": tiers})
+        return
+    told = ", ".join(f"{count} {tier}" for tier, count in tiers.items()) or "the memory holds nothing of this lane"
+    typer.echo(f"{target}: {int(found.mask.sum())} of {budget} tokens of {found.lane} ({told})")
+
+
+@app.command()
+@mendable
 def check(memory: MemoryFolder, as_json: AsJson = False) -> None:
     """Verify a memory; exit code 1 when something is wrong with it."""
     from ..pipeline.mneme import open_memory
@@ -204,6 +236,36 @@ def check(memory: MemoryFolder, as_json: AsJson = False) -> None:
             typer.echo(f"  {problem}")
     if not report.ok:
         raise typer.Exit(1)
+
+
+robot = typer.Typer(help="Give robots a memory.", no_args_is_help=True)
+app.add_typer(robot, name="robot")
+
+
+@robot.command("serve")
+@mendable
+def serve_robot(
+    memory: MemoryFolder,
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0: a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    token: Annotated[
+        str | None, typer.Option(envvar="MNEME_TOKEN", help="Robots must give it (Authorization: Api-Key T).")
+    ] = None,
+    upstream: Annotated[
+        str | None, typer.Option(metavar="WS://...", help="An openpi policy server that observations go on to.")
+    ] = None,
+    lanes: Annotated[str, typer.Option(help="Of vision,caption,state.")] = "vision,state",
+    stream: Annotated[str, typer.Option("--stream", "-s", help="Episodes are named STREAM-1, STREAM-2, ...")] = "robot",
+    config: Config = None,
+) -> None:
+    """Serve a memory to robots, as a policy server of openpi's protocol that remembers what it is sent."""
+    from ..deploy.policy import run
+
+    run(
+        memory, host, port, token=token, upstream=upstream, stream=stream, config=config,
+        lanes=cast("list[Lane]", [lane.strip() for lane in lanes.split(",")]),
+        ready=lambda address: typer.echo(f"mneme: robots are served at {address}; Ctrl-C ends it", err=True),
+    )  # fmt: skip
 
 
 @app.command()

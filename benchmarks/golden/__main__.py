@@ -18,12 +18,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from . import cutie, emllm, hippomm, memoryvla, moviechat, omnilive, sam2, sat, streaming, xmem
+from . import cutie, emllm, hippomm, memoryvla, moviechat, omnilive, openpi, sam2, sat, streaming, xmem
 from .compare import Check
 from .left import LEFT
 
 FAMILIES: tuple[ModuleType, ...] = (
-    xmem, cutie, moviechat, streaming, emllm, hippomm, omnilive, memoryvla, sam2, sat,
+    xmem, cutie, moviechat, streaming, emllm, hippomm, omnilive, memoryvla, sam2, sat, openpi,
 )  # fmt: skip
 """Each has `FILES`: file -> its checks, and `INPUTS`: file -> the names that are given, not matched (a trailing `*`
 stands for any ending)."""
@@ -34,6 +34,14 @@ def named(name: str, names: Sequence[str]) -> bool:
     return any(name == other or (other.endswith("*") and name.startswith(other[:-1])) for other in names)
 
 
+def arrays_of(path: Path) -> dict[str, Any]:
+    """What a file holds; of a frame as it goes over a wire, `bytes`: uint8[n]."""
+    if path.suffix == ".msgpack":
+        return {"bytes": np.frombuffer(path.read_bytes(), np.uint8)}
+    with np.load(path) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
 def check_file(path: Path, params: Mapping[str, Any]) -> Iterator[Check]:
     """The checks of one file, then a failed one for each of its arrays that nothing accounts for."""
     family = next((f for f in FAMILIES if path.name in f.FILES), None)
@@ -42,8 +50,7 @@ def check_file(path: Path, params: Mapping[str, Any]) -> Iterator[Check]:
     if family is None:
         yield Check(path.name, False, "no operator takes this file, and it does not stand in benchmarks/golden/left.py")
         return
-    with np.load(path) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = arrays_of(path)
     given = [
         *family.INPUTS.get(path.name, ()),
         *(name.partition(":")[2] for name in LEFT if name.startswith(path.name)),
