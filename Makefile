@@ -37,9 +37,14 @@ bench: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "" tests/test_durability.py --kills 50
 
-# The page is not built yet; the target is here so that it has one name from the start.
-page:
-	@echo "mneme: there is no page yet; use the command line (make demo shows it)" >&2; exit 2
+# The page of the demo's memory (make demo makes it), or of another: make page MEMORY=kitchen.mneme
+MEMORY ?= .demo/harbour_day.mneme
+page: $(VENV)/.page
+	$(BIN)/mneme page --memory $(MEMORY)
+
+$(VENV)/.page: $(VENV)/.user
+	$(PIP) -e '.[cpu,ui]'
+	@touch $@
 
 # On a machine with an NVIDIA GPU: dependencies require onnxruntime by name, and both builds write into one folder,
 # so the GPU build replaces it after everything else is in place.

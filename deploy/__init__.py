@@ -1,1 +1,1 @@
-"""Floor 4: how others reach a memory over a wire (servers and clients arrive with the doors of issue 4)."""
+"""Floor 4: how others reach a memory over a wire: HTTP and WebSockets on Ray Serve, OpenAI's and openpi's protocols."""

@@ -1,4 +1,4 @@
-"""The command line: `mneme watch`, `ask`, `events`, `tokens`, `check`, `doctor`.
+"""The command line: `mneme watch`, `ask`, `events`, `tokens`, `check`, `page`, `serve`, `robot serve`, `doctor`.
 
 What goes wrong is one line on standard error and exit code 2. `--json` prints machine-readable lines on standard
 output; progress and notes go to standard error.
@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Callable
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, cast
 
@@ -19,10 +18,11 @@ import typer
 
 from ..errors import MnemeError
 from ..records import Answer, Event, Lane, to_s
+from .progress import bars
 
 if TYPE_CHECKING:
     from ..memory.memory import Ack
-    from ..pipeline.watch import Progress, Watched
+    from ..pipeline.watch import Watched
 
 P = ParamSpec("P")
 
@@ -77,6 +77,9 @@ def watch(
     profile: Annotated[str | None, typer.Option(help="Encoders of a new memory.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Forget an earlier stream of that name.")] = False,
     acks: Annotated[bool, typer.Option("--acks", help="Print a line as each commit becomes durable.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Watch side by side, with this many encoder actors of a local Ray.", min=1)
+    ] = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -86,31 +89,58 @@ def watch(
     if stream is not None and len(sources) > 1:
         raise MnemeError("--stream names one source, and there are several", "watch them one at a time")
     wanted = cast("list[Lane] | None", [lane.strip() for lane in lanes.split(",")] if lanes is not None else None)
+    quiet = as_json or acks or not sys.stderr.isatty()
 
-    def acknowledged(ack: Ack) -> None:
+    def acknowledged(ack: Ack, name: str | None = None) -> None:
         if acks:
-            _line({"acked_t_s": to_s(ack.acked_t_ns), "percepts": len(ack.percepts)})
+            named = {} if name is None else {"stream": name}
+            _line({**named, "acked_t_s": to_s(ack.acked_t_ns), "percepts": len(ack.percepts)})
 
-    with open_memory(memory, profile, config=config) as opened:
-        for source in sources:
-            with _progress(Path(source).name, quiet=as_json or acks or not sys.stderr.isatty()) as progress:
-                done = opened.watch(
-                    source,
-                    False if no_subtitles else subtitles,
-                    stream,
-                    fps,
-                    lanes=wanted,
-                    replace=replace,
-                    progress=progress,
-                    acknowledged=acknowledged,
-                )
-            if as_json:
-                _line(_watched(done))
-            else:
-                typer.echo(
-                    f"{done.stream}: {done.duration_s:.1f} s in {done.events} events and {done.percepts} percepts, "
-                    f"at {done.realtime_factor:.1f}x real time; the memory takes {done.bytes / 1e6:.1f} MB"
-                )
+    if workers is not None:
+        from ..pipeline.conductor import Failed, watch_many
+
+        with bars(quiet) as shown:
+            results = watch_many(
+                sources, memory, workers,
+                profile=profile, stream=stream, fps=fps, subtitles=subtitles, words=not no_subtitles, lanes=wanted,
+                replace=replace, config=config,
+                progress=shown and shown.advance, notice=shown and shown.note,
+                acknowledged=lambda name, ack: acknowledged(ack, name),
+            )  # fmt: skip
+        failed = [result for result in results if isinstance(result, Failed)]
+        for failure in failed:
+            typer.echo(f"mneme: {failure.error}", err=True)
+        if as_json:
+            lost = {id(f): {"source": f.source, "stream": f.stream, "error": str(f.error)} for f in failed}
+            _line([lost[id(r)] if isinstance(r, Failed) else _watched(r) for r in results])
+        else:
+            for result in results:
+                if not isinstance(result, Failed):
+                    typer.echo(_told(result))
+        if failed:
+            raise typer.Exit(2)
+        return
+    watched: list[Watched] = []
+    try:
+        with open_memory(memory, profile, config=config) as opened:
+            for source in sources:
+                with bars(quiet) as shown:
+                    done = opened.watch(
+                        source,
+                        False if no_subtitles else subtitles,
+                        stream,
+                        fps,
+                        lanes=wanted,
+                        replace=replace,
+                        progress=shown and partial(shown.advance, Path(source).name),
+                        acknowledged=acknowledged,
+                    )
+                watched.append(done)
+                if not as_json:
+                    typer.echo(_told(done))
+    finally:  # of several, what came before one that failed is told too
+        if as_json and watched:
+            _line(_watched(watched[0]) if len(sources) == 1 else [_watched(done) for done in watched])
 
 
 @app.command()
@@ -238,6 +268,45 @@ def check(memory: MemoryFolder, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+@mendable
+def page(
+    memory: MemoryFolder,
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0: a free one.")] = 7860,
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option("--browser", help="Open it in a browser.")] = False,
+    config: Config = None,
+) -> None:
+    """Open the page of a memory: add videos, ask, see the moments."""
+    from .app import run
+
+    run(memory, host, port, config, browser)
+
+
+@app.command()
+@mendable
+def serve(
+    memory: MemoryFolder,
+    port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="Where to listen.")] = 8000,
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    token: Annotated[
+        str | None, typer.Option(envvar="MNEME_TOKEN", help="Requests must carry it (Authorization: Bearer T).")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="A live source: [NAME=]rtsp://... or a camera's number.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Encoders of a new memory.")] = None,
+    config: Config = None,
+) -> None:
+    """Serve a memory over HTTP and WebSockets, with live streams, until it is stopped."""
+    from ..deploy.serve import run
+
+    run(
+        memory, host=host, port=port, token=token, sources=source or (), config=config, profile=profile,
+        say=lambda line: typer.echo(f"mneme: {line}", err=True),
+    )  # fmt: skip
+
+
 robot = typer.Typer(help="Give robots a memory.", no_args_is_help=True)
 app.add_typer(robot, name="robot")
 
@@ -298,6 +367,14 @@ def _line(value: Any) -> None:
     sys.stdout.flush()
 
 
+def _told(done: Watched) -> str:
+    """A watch in words."""
+    return (
+        f"{done.stream}: {done.duration_s:.1f} s in {done.events} events and {done.percepts} percepts, "
+        f"at {done.realtime_factor:.1f}x real time; the memory takes {done.bytes / 1e6:.1f} MB"
+    )
+
+
 def _watched(done: Watched) -> dict[str, Any]:
     return {
         "stream": done.stream,
@@ -341,38 +418,3 @@ def _event(event: Event) -> dict[str, Any]:
         "place": event.place,
         "lanes": list(event.lanes),
     }
-
-
-@contextmanager
-def _progress(name: str, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """A progress bar on standard error, with speed (x real time) and the time left."""
-    if quiet:
-        yield None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(escape(name), total=None, speed="")
-
-        def step(progress: Any) -> None:
-            total = None if progress.duration_ns is None else progress.duration_ns / 1e9
-            speed = bar.tasks[task].speed
-            bar.update(
-                task,
-                completed=progress.t_ns / 1e9,
-                total=total,
-                speed="" if speed is None else f"{speed:.1f}x, {progress.percepts} percepts",
-            )
-
-        yield step
