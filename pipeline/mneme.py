@@ -10,17 +10,16 @@ from typing import Any, Literal
 
 from ..config import load, read_file
 from ..encoders.profiles import AUTO, Embedded, make_profile
-from ..errors import MemoryFormatError, MnemeError, SettingsError
-from ..memory import manifest
-from ..memory.faults import mended
+from ..errors import MnemeError
 from ..memory.ledger import StreamState
 from ..memory.memory import Ack, Memory, Recorder, Report
 from ..memory.recorder import Boundaries
 from ..memory.settings import MemorySettings
 from ..memory.snapshot import Snapshot
-from ..records import LANES, NS_PER_S, Answer, Event, Lane, MemoryTokens, Observation, Picture, Stream
+from ..records import NS_PER_S, Answer, Event, Lane, MemoryTokens, Observation, Picture, Stream
 from .ask import Faculties, ask
 from .evidence import ReasonSettings
+from .opening import begin, chosen_profile, exists, open_to_write, wanted_lanes
 from .perceive import Perception, Senses
 from .picture import read_picture
 from .reason import Reasoner, make_reasoner
@@ -28,7 +27,7 @@ from .senses import DEFAULT_LANES, senses_of, senses_of_observations
 from .sight import LayoutSight
 from .sources import SourceSettings, open_source
 from .token_reader import TokenReader
-from .watch import Progress, Watched, printable, stream_of, watch
+from .watch import Progress, Watched, printable, watch
 
 
 def open_memory(path: str | Path, profile: str | None = None, *, config: Path | None = None) -> Mneme:
@@ -79,7 +78,7 @@ class Mneme:
         a second. `lanes`: perceive only these. `replace`: forget an earlier stream of that name. An interrupted watch
         of the same file goes on from its last closed event. Errors: `SourceError`, `LockedError`, `MnemeError`.
         """
-        wanted = _lanes(lanes)
+        wanted = wanted_lanes(lanes)
         opened = open_source(
             source,
             stream=printable(stream or Path(source).stem),
@@ -89,8 +88,7 @@ class Mneme:
         )
         try:
             memory = self._writer()
-            self._refuse_twin(memory, opened.info.digest, opened.info.stream, replace)
-            recorder = memory.recorder(stream_of(opened, self.profile.name), replace=replace)
+            recorder = begin(memory, opened.info, self.profile.name, replace=replace)
             interval_ns = round(NS_PER_S / (fps or self._source_settings.fps))
             try:
                 senses = senses_of(opened.info, self.profile, wanted, interval_ns, words=subtitles is not False)
@@ -256,79 +254,21 @@ class Mneme:
         with self._lock:
             if self._memory is None:
                 self._memory = Memory.open(self.path, "r", settings=self._memory_settings)
-                self._check_profile(self._memory)
+                chosen_profile(self.path, self._wanted)
             return self._memory
 
     def _writer(self) -> Memory:
         with self._lock:
             if self._writing and self._memory is not None:
                 return self._memory
-            if exists(self.path):
-                writer = Memory.open(self.path, "w", settings=self._memory_settings)
-            else:
-                writer = Memory.create(
-                    self.path, self.profile.name, self.profile.spaces, settings=self._memory_settings
-                )
+            chosen_profile(self.path, self._wanted)  # refuses another than the memory's own
+            writer = open_to_write(self.path, self.profile.name, self.profile.spaces, self._memory_settings)
             if self._memory is not None:
                 self._memory.close()
             self._memory, self._writing = writer, True
-            try:
-                self._check_profile(writer)
-                self._check_spaces(writer)
-            except MnemeError:
-                writer.close()
-                self._memory, self._writing = None, False
-                raise
             return writer
-
-    def _check_profile(self, memory: Memory) -> None:
-        own = memory.manifest.profile
-        if self._wanted not in (None, "auto", own):
-            raise SettingsError(
-                f"{self.path} was made with profile {own!r}, not {self._wanted!r}",
-                "leave the profile out, or watch into a new memory",
-            )
-
-    def _check_spaces(self, memory: Memory) -> None:
-        own = {s.name: s for s in memory.manifest.spaces}
-        for space in self.profile.spaces:
-            if own.get(space.name) != space:
-                raise MemoryFormatError(
-                    f"{self.path} holds vectors of another {space.name!r} space",
-                    "watch into a new memory, or move this one with mneme reencode",
-                )
 
     def _refuse_unknown(self, snapshot: Snapshot, stream: str | None) -> None:
         known = [state.stream.id for state in snapshot.streams()]
         if stream is not None and stream not in known:
             raise MnemeError(f"there is no stream {stream!r} in this memory", f"it knows {', '.join(known) or 'none'}")
-
-    def _refuse_twin(self, memory: Memory, digest: str, stream: str, replacing: bool) -> None:
-        """The same file under two names would be remembered twice."""
-        for state in memory.snapshot().streams():
-            if state.stream.digest == digest and state.stream.id != stream and digest and not replacing:
-                raise MnemeError(
-                    f"this file is in the memory already as stream {state.stream.id!r}",
-                    f"ask that one, or watch it again with --stream {state.stream.id} --replace",
-                )
-
-
-def _lanes(lanes: Sequence[str] | None) -> tuple[Lane, ...]:
-    if lanes is None:
-        return DEFAULT_LANES
-    for lane in lanes:
-        if lane not in DEFAULT_LANES:
-            raise SettingsError(f"there is no lane {lane!r}", f"choose from {', '.join(DEFAULT_LANES)}")
-    return tuple(lane for lane in LANES if lane in lanes)
-
-
-def exists(folder: Path) -> bool:
-    """Whether a memory stands in a folder; `MemoryFormatError` where something else does.
-
-    What a creation that was cut off left behind is no memory yet, and nothing else either.
-    """
-    with mended("opening", folder):
-        if (folder / manifest.FILE).exists():
-            return True
-        manifest.refuse_foreign(folder)
-        return False

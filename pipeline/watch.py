@@ -1,20 +1,21 @@
-"""Watch: source -> perceive -> memory, in one process: a thread decodes, two perceive, the caller's remembers."""
+"""Watch: source -> perceive -> memory.
+
+Two stages: `perceived` reads a source ahead in a thread and looks and listens in two more; `Remembering` takes what it
+gives into a memory. `watch` joins them in one process, `actors.py` as Ray actors.
+"""
 
 from __future__ import annotations
 
-import logging
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from ..memory.memory import Ack, Memory, Recorder
 from ..records import Moment, Observation, Stream
+from .credits import Prefetch
 from .perceive import Perception, Senses, hold
-from .sources import Source
-
-log = logging.getLogger(__name__)
+from .sources import Source, SourceInfo
 
 AHEAD = 24
 """Observations that decoding, and perception, may be ahead of the stage behind it."""
@@ -46,6 +47,20 @@ class Watched:
     """Seconds of stream a second of watching."""
     bytes: int
     """What the memory takes on the disk now."""
+    dropped: int = 0
+    """Observations of a live source that were left out because perception or the disk was slower than it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """What passes from perceiving to remembering."""
+
+    moments: tuple[Moment, ...]
+    """In order of time."""
+    frames: int
+    """Pictures looked at so far."""
+    dropped: int
+    """Observations left out so far."""
 
 
 def watch(
@@ -64,16 +79,20 @@ def watch(
 
     Errors: `SourceError` from the source, `MnemeError` from the memory; what was acknowledged before stays.
     """
-    started = time.perf_counter()
-    frames = percepts = 0
-    start_ns = end_ns = recorder.resume_ns
+    remembering = Remembering(memory, recorder, source.info.duration_ns, progress=progress, acknowledged=acknowledged)
+    with closing(perceived(source, senses, interval_ns, recorder.resume_ns)) as steps:
+        for step in steps:
+            remembering.take(step)
+    return remembering.finish()
 
-    def note(acks: list[Ack]) -> None:
-        nonlocal percepts
-        for ack in acks:
-            percepts += len(ack.percepts)
-            if acknowledged is not None:
-                acknowledged(ack)
+
+def perceived(source: Source, senses: Senses, interval_ns: int, start_ns: int = 0) -> Generator[Step, None, None]:
+    """What the senses make of a source from `start_ns` to its end; close it to end its threads.
+
+    It runs ahead of who takes the steps by a bounded number of observations (`pictures_ahead`): then a file waits, and
+    a live source drops.
+    """
+    frames = 0
 
     def counted(observations: Iterator[Observation]) -> Iterator[Observation]:
         nonlocal frames
@@ -81,33 +100,71 @@ def watch(
             frames += len(observation.images)
             yield observation
 
-    def remember(moments: list[Moment]) -> None:
-        nonlocal end_ns
-        for moment in moments:
-            note(recorder.observe(moment))
-            end_ns = max(end_ns, moment.t_ns)
-            if progress is not None:
-                progress(Progress(moment.t_ns, source.info.duration_ns, frames, percepts))
-
     ahead = pictures_ahead(source)
-    with Prefetch(source.observations(start_ns), ahead) as read, Perception(senses, ahead) as perception:
-        for observation in hold(counted(read), interval_ns):
-            remember(perception.push(observation))
+    with (
+        Prefetch(source.observations(start_ns), ahead, live=source.info.live) as read,
+        Perception(senses, ahead) as perception,
+    ):
+        for observation in hold(counted(iter(read)), interval_ns):
+            if moments := perception.push(observation):
+                yield Step(tuple(moments), frames, read.dropped)
         # The header knows how long the stream is, unless the file was cut off.
-        remember(perception.finish(None if source.truncated else source.info.duration_ns))
-    note([recorder.finish(end_ns)])
-    seconds = time.perf_counter() - started
-    state = recorder.state
-    total = len(memory.snapshot().percepts(stream=source.info.stream))
-    return Watched(
-        source.info.stream,
-        end_ns / 1e9,
-        frames,
-        state.events,
-        total,
-        (end_ns - start_ns) / 1e9 / max(seconds, 1e-9),
-        folder_bytes(memory),
-    )
+        moments = perception.finish(None if source.truncated else source.info.duration_ns)
+        yield Step(tuple(moments), frames, read.dropped)
+
+
+class Remembering:
+    """Takes the steps of one source into a memory."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        recorder: Recorder,
+        duration_ns: int | None,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        acknowledged: Callable[[Ack], None] | None = None,
+    ) -> None:
+        """The time of watching counts from here."""
+        self._memory = memory
+        self._recorder = recorder
+        self._duration_ns = duration_ns
+        self._progress = progress
+        self._acknowledged = acknowledged
+        self._started = time.perf_counter()
+        self._start_ns = self._end_ns = recorder.resume_ns
+        self._frames = self._dropped = self._percepts = 0
+
+    def take(self, step: Step) -> None:
+        """Remember the next step. Errors: `MnemeError` from the memory; what was acknowledged before stays."""
+        self._frames, self._dropped = step.frames, step.dropped
+        for moment in step.moments:
+            self._note(self._recorder.observe(moment))
+            self._end_ns = max(self._end_ns, moment.t_ns)
+            if self._progress is not None:
+                self._progress(Progress(moment.t_ns, self._duration_ns, self._frames, self._percepts))
+
+    def finish(self) -> Watched:
+        """The source has come to its end: close what is open, and say what was done."""
+        self._note([self._recorder.finish(self._end_ns)])
+        seconds = time.perf_counter() - self._started
+        stream = self._recorder.stream.id
+        return Watched(
+            stream,
+            self._end_ns / 1e9,
+            self._frames,
+            self._recorder.state.events,
+            len(self._memory.snapshot().percepts(stream=stream)),
+            (self._end_ns - self._start_ns) / 1e9 / max(seconds, 1e-9),
+            folder_bytes(self._memory),
+            self._dropped,
+        )
+
+    def _note(self, acks: list[Ack]) -> None:
+        for ack in acks:
+            self._percepts += len(ack.percepts)
+            if self._acknowledged is not None:
+                self._acknowledged(ack)
 
 
 def pictures_ahead(source: Source) -> int:
@@ -123,48 +180,14 @@ def folder_bytes(memory: Memory) -> int:
 
 def stream_of(source: Source, profile: str) -> Stream:
     """The record of a source as the manifest lists it."""
-    return Stream(source.info.stream, printable(source.info.source), source.info.digest, profile=profile)
+    return stream_of_info(source.info, profile)
+
+
+def stream_of_info(info: SourceInfo, profile: str) -> Stream:
+    """The same, of what is known of a source before it is read."""
+    return Stream(info.stream, printable(info.source), info.digest, profile=profile)
 
 
 def printable(name: str) -> str:
     """A name with what is not Unicode (bytes of a file name, lone surrogates) replaced."""
     return name.encode("utf-8", "replace").decode("utf-8")
-
-
-class Prefetch:
-    """Reads an iterator ahead in a thread, through a bounded queue; an error comes out where it happened."""
-
-    def __init__(self, items: Iterator[Observation], ahead: int) -> None:
-        self._items = items
-        self._queue: queue.Queue[Observation | BaseException | None] = queue.Queue(ahead)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="decode", daemon=True)
-
-    def __enter__(self) -> Iterator[Observation]:
-        self._thread.start()
-        return iter(self)
-
-    def __iter__(self) -> Iterator[Observation]:
-        while (item := self._queue.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        while self._thread.is_alive():  # the reader may be waiting for room
-            try:
-                self._queue.get(timeout=0.05)
-            except queue.Empty:
-                continue
-        self._thread.join()
-
-    def _read(self) -> None:
-        try:
-            for item in self._items:
-                if self._stop.is_set():
-                    return
-                self._queue.put(item)
-            self._queue.put(None)
-        except BaseException as error:  # handed to the consumer, who raises it
-            self._queue.put(error)

@@ -78,7 +78,7 @@ def watch(
     replace: Annotated[bool, typer.Option("--replace", help="Forget an earlier stream of that name.")] = False,
     acks: Annotated[bool, typer.Option("--acks", help="Print a line as each commit becomes durable.")] = False,
     workers: Annotated[
-        int | None, typer.Option(help="Watch side by side, with this many encoder actors of a local Ray.", min=1)
+        int | None, typer.Option("--workers", "-w", help="Watch side by side, with this many encoder actors of a local Ray.", min=1)
     ] = None,
     as_json: AsJson = False,
     config: Config = None,
@@ -384,6 +384,7 @@ def _watched(done: Watched) -> dict[str, Any]:
         "percepts": done.percepts,
         "realtime_factor": round(done.realtime_factor, 2),
         "bytes": done.bytes,
+        "dropped": done.dropped,
     }
 
 
