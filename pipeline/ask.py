@@ -94,7 +94,7 @@ def ask(
 
 
 def _evidence(support: Support, snapshot: Snapshot, root: Path | None) -> Evidence:
-    """A support as evidence; one without a picture of its own gets the vision percept that stands nearest."""
+    """A support as evidence; one without a picture of its own gets the sight that it was said or heard over."""
     percept = support.percept
     thumbnail = percept.thumbnail
     if thumbnail is None:
@@ -103,7 +103,8 @@ def _evidence(support: Support, snapshot: Snapshot, root: Path | None) -> Eviden
         )
         near = [p for p in near if p.thumbnail]
         if near:
-            thumbnail = min(near, key=lambda p: abs(p.t0_ns - support.t0_ns)).thumbnail
+            before = [p for p in near if p.t0_ns <= support.t0_ns]  # a sight holds until the next one
+            thumbnail = (before[-1] if before else near[0]).thumbnail
     path = str((root / thumbnail).resolve()) if root is not None and thumbnail else thumbnail
     return Evidence(
         support.stream,

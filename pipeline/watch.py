@@ -174,8 +174,9 @@ def pictures_ahead(source: Source) -> int:
 
 
 def folder_bytes(memory: Memory) -> int:
-    """Bytes of all files of a memory."""
-    return sum(f.stat().st_size for f in memory.root.rglob("*") if f.is_file())
+    """Bytes of all files of a memory, without the videos that were handed to it (`sources/`)."""
+    files = (f for f in memory.root.rglob("*") if f.is_file())
+    return sum(f.stat().st_size for f in files if f.relative_to(memory.root).parts[0] != "sources")
 
 
 def stream_of(source: Source, profile: str) -> Stream:

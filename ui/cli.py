@@ -78,7 +78,7 @@ def watch(
     replace: Annotated[bool, typer.Option("--replace", help="Forget an earlier stream of that name.")] = False,
     acks: Annotated[bool, typer.Option("--acks", help="Print a line as each commit becomes durable.")] = False,
     workers: Annotated[
-        int | None, typer.Option("--workers", "-w", help="Watch side by side, with this many encoder actors of a local Ray.", min=1)
+        int | None, typer.Option("--workers", "-w", help="Watch side by side: so many encoder actors of Ray.", min=1)
     ] = None,
     as_json: AsJson = False,
     config: Config = None,
@@ -104,7 +104,8 @@ def watch(
                 sources, memory, workers,
                 profile=profile, stream=stream, fps=fps, subtitles=subtitles, words=not no_subtitles, lanes=wanted,
                 replace=replace, config=config,
-                progress=shown and shown.advance, notice=shown and shown.note,
+                progress=shown and shown.advance,
+                notice=shown.note if shown else lambda line: typer.echo(f"mneme: {line}", err=True),
                 acknowledged=lambda name, ack: acknowledged(ack, name),
             )  # fmt: skip
         failed = [result for result in results if isinstance(result, Failed)]
@@ -273,14 +274,14 @@ def check(memory: MemoryFolder, as_json: AsJson = False) -> None:
 def page(
     memory: MemoryFolder,
     port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0: a free one.")] = 7860,
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    browser: Annotated[bool, typer.Option("--browser", help="Open it in a browser.")] = False,
+    host: Annotated[str, typer.Option(help="Where to listen. The page has no login.")] = "127.0.0.1",
+    open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     config: Config = None,
 ) -> None:
     """Open the page of a memory: add videos, ask, see the moments."""
     from .app import run
 
-    run(memory, host, port, config, browser)
+    run(memory, host, port, config, open_browser)
 
 
 @app.command()
