@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     table.add_row(*row(measure(case, count)))
     console.print(table)
     if options.only in "attend working memory":
-        console.print(affinity.working_memory())
+        console.print("\n".join(affinity.working_memory()))
     for video in options.video or [separate.SAMPLE]:
         if options.only in "ChangeGate":
             console.print(separate.on_video(video))

@@ -60,13 +60,14 @@ def cases() -> Iterator[Case]:
         plain = partial(xmem_readout.readout, *published, TOP_K)
         bare = partial(products, x, torch.randn(tokens, 2 * x.key.shape[1]))
         asked = 2.5 if queries == SIZES[0][0] else None
+        rounds = 25 if queries == SIZES[1][0] else 7  # what takes milliseconds needs more for a steady median
         yield Case(
             f"attend, cached keys ({size})",
             partial(cache.attend, x.value, x.query, x.selection, TOP_K),
-            plain, bare, at_least=4, at_most=asked, rounds=5,
+            plain, bare, at_least=4, at_most=asked, rounds=rounds,
         )  # fmt: skip
         ours = partial(attend, x.key, x.value, x.query, x.shrinkage, x.selection, TOP_K)
-        yield Case(f"attend ({size})", ours, plain, bare, rounds=5)
+        yield Case(f"attend ({size})", ours, plain, bare, rounds=rounds)
 
 
 def products(x: Inputs, rows: Tensor) -> Tensor:
