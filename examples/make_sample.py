@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `benchmarks` is 
 
 from rich.progress import Progress
 
-from benchmarks.world.plan import draw_plan
-from benchmarks.world.video import build
-from benchmarks.world.voice import Espeak
+from benchmarks.vlogs.plan import draw_plan
+from benchmarks.vlogs.video import build
+from benchmarks.vlogs.voice import Espeak
 
 TOUR = ("harbour", "market", "bakery", "workshop", "harbour", "library", "garden", "beach")
 """A day in a small town by the sea, from the quay and back to it."""

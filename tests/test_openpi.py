@@ -45,7 +45,11 @@ def test_a_received_array_is_read_only() -> None:
         array[0] = 2.0
 
 
-@pytest.mark.parametrize("value", [np.array([object()]), np.complex64(1j), np.zeros(1, "i4,f4"), {1, 2}], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [np.array([object()]), np.complex64(1j), np.zeros(1, "i4,f4"), {1, 2}],
+    ids=["an object", "a complex number", "a record", "a set"],
+)
 def test_what_the_wire_does_not_carry_is_not_sent(value: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="cannot be sent"):
         pack(value)

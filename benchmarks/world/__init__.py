@@ -1,5 +1,5 @@
-"""A synthetic world with truth: from a seed, a plan of scenes, words, signs and sounds, its questions, its video.
+"""A synthetic world with exact truth: rooms, objects, figures, signs and sounds, drawn, heard and told from a seed.
 
-slots (values drawn from the seed) -> plan (what happens when) -> questions (what people ask) -> video (the files);
-places, things and lettering draw the pictures, voice and sound make the sound.
+vocabulary (what there is, and its names) -> captions (how it is told) ; sprites, rooms, picture (how it looks) ;
+sounds (how it sounds) ; story (what happens when, on a floor plan) -> video, percepts and questions.
 """

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.world.places import PLACES
-from benchmarks.world.plan import QUIET_S, Plan, draw_plan, read_facts
-from benchmarks.world.questions import LIMITS, SENSES, Question, draw_questions
-from benchmarks.world.scene import Scene, View
-from benchmarks.world.slots import Deck, Filling, clock_words, number_words
-from benchmarks.world.sound import SOUNDS
-from benchmarks.world.video import build, frames, subtitles
-from benchmarks.world.voice import RATE, Espeak
+from benchmarks.vlogs.places import PLACES
+from benchmarks.vlogs.plan import QUIET_S, Plan, draw_plan, read_facts
+from benchmarks.vlogs.questions import LIMITS, SENSES, Question, draw_questions
+from benchmarks.vlogs.scene import Scene, View
+from benchmarks.vlogs.slots import Deck, Filling, clock_words, number_words
+from benchmarks.vlogs.sound import SOUNDS
+from benchmarks.vlogs.video import build, frames, subtitles
+from benchmarks.vlogs.voice import RATE, Espeak
 
 
 class Hum:
