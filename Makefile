@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check bench soak page gpu clean
+.PHONY: demo test chromium check bench soak page gpu clean
 
 # One stamp an environment: what it holds, remade when the pins change.
 $(VENV)/.user: pyproject.toml constraints.txt
@@ -21,8 +21,17 @@ $(VENV)/.dev: $(VENV)/.user
 demo: $(VENV)/.user
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev chromium
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The page's tests drive a browser. Only root on Debian gets one here; without one those tests are skipped and say why.
+chromium:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v chromium >/dev/null \
+	  && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then \
+	  echo "installing Debian's chromium for the page's tests"; \
+	  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium; } \
+	    >/dev/null 2>&1 || echo "chromium could not be installed: the page's tests will be skipped"; \
+	fi
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -117,7 +117,10 @@ def open_source(
         settings = replace(settings, fps=fps)
     text = str(source)
     if "://" in text or (text.isdigit() and not Path(text).exists()):
-        raise SourceError(f"{text} is a live source, which cannot be watched yet", "record it to a file and give that")
+        raise SourceError(
+            f"{text} is a live source, and watch takes files",
+            f"watch it as it comes: mneme serve --memory DIR --source {text if text.isdigit() else 'URL'}",
+        )
     return FileSource(Path(text), stream=stream, subtitles=subtitles, settings=settings)
 
 

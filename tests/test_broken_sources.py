@@ -118,8 +118,8 @@ def test_what_is_no_file_is_refused_in_one_line(tmp_path: Path) -> None:
         (tmp_path, "is a folder"),
         (tmp_path / "missing.mp4", "is not there"),
         (Path("bad\0name"), "is not"),
-        ("rtsp://camera/1", "live source"),
-        ("0", "live source"),
+        ("rtsp://camera/1", "is a live source.*mneme serve --memory DIR --source URL"),
+        ("0", "is a live source.*mneme serve --memory DIR --source 0"),
     ]:
         with pytest.raises(SourceError, match=says):
             open_source(source)

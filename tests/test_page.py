@@ -33,8 +33,12 @@ SAMPLE = Path(__file__).parents[1] / "examples" / "sample"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SPOKEN = [(2.0, 4.0, "The bakery opens at half past six."), (61.0, 64.0, "The ferry leaves from *pier* <b>nine</b>.")]
 WAIT_MS = 90_000
+PLAYED_ON_S = 4.0
+"""How far a player may have played on until it is looked at; what is cited lies farther apart."""
 
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (apt-get install chromium)")
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here (make test installs it as root; else: apt-get install chromium)"
+)
 
 
 def documented() -> list[list[str]]:
@@ -197,14 +201,15 @@ def test_a_video_is_added_asked_about_and_plays_at_the_second_that_the_answer_ci
     cited = tab.locator("a.mn-cite").last
     assert cited.locator(".mn-time").inner_text() == "0:09–0:14"
     cited.click()
-    assert abs(stands_at(tab) - 9.93) < 1.0
+    assert 9.8 < stands_at(tab) < 9.93 + PLAYED_ON_S
     assert tab.locator("#mn-now").inner_text() == "harbour_day · 0:09"
 
+    tab.evaluate("() => document.getElementById('mn-video').pause()")  # so that it cannot get there by playing on
     tab.locator("a.mn-card").nth(1).focus()
     tab.keyboard.press("Enter")  # the storyboard too, and by the keyboard
     tab.wait_for_function("() => document.getElementById('mn-now').textContent.endsWith('0:18')")
-    tab.wait_for_function("() => document.getElementById('mn-video').currentTime > 16")
-    assert abs(stands_at(tab) - 18.8) < 1.0
+    assert 18.7 < stands_at(tab) < 18.8 + PLAYED_ON_S
+    tab.wait_for_function("() => !document.getElementById('mn-video').paused")
 
     assert "no evidence" in ask(tab, "What does Frieda water?").inner_text()
     assert tab.locator(".mn-abstained").count() == 1
