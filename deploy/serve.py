@@ -17,6 +17,7 @@ from typing import Any
 from ..errors import LockedError, MissingError, MnemeError
 from ..memory.lock import holder_of, is_held
 from ..pipeline.cameras import parse_source
+from ..pipeline.cluster import import_ray, start
 
 NEEDED = ("ray", "fastapi", "msgpack", "prometheus_client")
 OBJECT_STORE = 128 << 20
@@ -65,7 +66,9 @@ def run(
     served = Served(str(path), token, tuple(sources), None if config is None else str(config.absolute()), profile)
     try:
         _serve(served, host, port, stopping, say)
-    except (RuntimeError, ConnectionError, TimeoutError) as error:
+    except MnemeError:
+        raise
+    except Exception as error:  # Ray raises of every kind, bare ones too, where its parts do not come up in time
         log.debug("Ray Serve", exc_info=error)
         told = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise MnemeError(f"Ray Serve does not run: {told}", "see the logs under RAY_TMPDIR or /tmp/ray") from error
@@ -86,21 +89,14 @@ def refuse_busy(host: str, port: int) -> None:
 
 
 def _serve(served: Any, host: str, port: int, stopping: threading.Event, say: Callable[[str], None]) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
+    ray = import_ray()
     from ray import serve
     from ray.serve.config import HTTPOptions, ProxyLocation
 
     say("starting Ray Serve")
-    ray.init(
-        address="local",
-        namespace=f"mneme-{os.getpid()}",
-        num_cpus=1,
-        object_store_memory=OBJECT_STORE,
-        include_dashboard=False,
-        logging_level=logging.ERROR,
-        log_to_driver=False,  # else Ray tells of its own workings too; what concerns the user comes by `Replica.notes`
-    )
+    # What concerns the user comes by `Replica.notes`; Ray's own workings do not.
+    mend = "see the logs under RAY_TMPDIR or /tmp/ray; a machine that is busy may need a second try"
+    start(ray, mend=mend, num_cpus=1, object_store_memory=OBJECT_STORE, log_to_driver=False)
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     # Ray puts handlers of its own in their place.

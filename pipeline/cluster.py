@@ -41,19 +41,14 @@ def cluster(*, verbose: bool = False) -> Iterator[Any]:
         return
     folder = _folder()
     try:
-        with _told("cannot start Ray"), warnings.catch_warnings():
-            # LanceDB warns of forks; Ray's are followed by an exec.
-            warnings.filterwarnings("ignore", message="lancedb fork", category=RuntimeWarning)
-            ray.init(
-                address="local",
-                num_cpus=os.cpu_count(),
-                include_dashboard=False,
-                object_store_memory=_shared_bytes(),
-                log_to_driver=verbose,
-                logging_level="ERROR",
-                namespace=f"mneme-{os.getpid()}",
-                _temp_dir=str(folder),
-            )
+        start(
+            ray,
+            mend="leave out --workers to watch in one process",
+            num_cpus=os.cpu_count(),
+            object_store_memory=_shared_bytes(),
+            log_to_driver=verbose,
+            _temp_dir=str(folder),
+        )
         with _ended_like_ctrl_c():
             yield ray
     finally:
@@ -93,13 +88,22 @@ def settled(reference: Any) -> Any:
         ) from error
 
 
-@contextmanager
-def _told(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, OSError, ValueError, ConnectionError) as error:
-        line = (str(error).splitlines() or [""])[0][:200]
-        raise MnemeError(f"{doing}: {line}", "leave out --workers to watch in one process") from error
+def start(ray: Any, *, mend: str, **options: Any) -> None:
+    """`ray.init` of a cluster of our own; what goes wrong is a `MnemeError` of one line with this mend."""
+    with warnings.catch_warnings():
+        # LanceDB warns of forks; Ray's are followed by an exec.
+        warnings.filterwarnings("ignore", message="lancedb fork", category=RuntimeWarning)
+        try:
+            ray.init(
+                address="local",
+                namespace=f"mneme-{os.getpid()}",
+                include_dashboard=False,
+                logging_level="ERROR",
+                **options,
+            )
+        except Exception as error:  # a node that does not come up in time is a bare Exception to Ray
+            line = (str(error).splitlines() or [""])[0][:200]
+            raise MnemeError(f"cannot start Ray: {line or type(error).__name__}", mend) from error
 
 
 @contextmanager

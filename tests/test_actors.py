@@ -403,3 +403,12 @@ def test_when_the_command_is_killed_no_actor_stays_and_what_was_acknowledged_doe
             if Path(film).stem not in done:
                 memory.watch(film)
     assert content(path) == content(alone)
+
+
+def test_a_ray_that_does_not_start_is_one_line_with_its_mend() -> None:
+    script = (
+        "from mneme.pipeline.cluster import import_ray, start\n"
+        "start(import_ray(), mend='mend it', _temp_dir='/proc/no-folder')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert re.search(r"^mneme\.errors\.MnemeError: cannot start Ray: .+ mend it", done.stderr, re.M | re.S)
