@@ -116,8 +116,13 @@ class Percept:
     """float32[d], unit length."""
     tokens: NDArray[np.float16] | None = None
     """float16[n, d]"""
+    also: Mapping[str, Vector] = field(default_factory=dict)
+    """Other descriptions of the same thing, space -> float32[d], unit length: found by them too."""
+    look: NDArray[np.float16] | None = None
+    """float16[n, d]: windows in the one space of `also`, for queries that are pictures."""
     text: str | None = None
-    """Words; the lines of a caption stand on lines of their own."""
+    """Words; the lines of a caption stand on lines of their own. Of a sight what is there, and after a semicolon the
+    room ("a small red mug, a blue chair; kitchen")."""
     origin: str = ""
     """What made it: `subtitles`, `pocketsphinx`, `rapidocr`, the name of an encoder."""
     confidence: float = 1.0

@@ -21,7 +21,7 @@ from mneme.pipeline.ask import Faculties, ask
 from mneme.pipeline.evidence import ReasonSettings
 from mneme.pipeline.extractive import Extractive
 from mneme.pipeline.picture import read_picture
-from mneme.pipeline.sight import LayoutSight
+from mneme.pipeline.sight import sight_of
 from mneme.records import Answer, Event, Percept, to_ns
 
 from .scoring import Question
@@ -105,7 +105,7 @@ def asker(folder: Path, keeps_for: Callable[[Question], Keeps]) -> Callable[[Que
     """(question, picture) -> answer, by the same reasoner over the reduced memory."""
     memory = Memory.open(folder)
     profile = make_profile(memory.manifest.profile)
-    faculties = Faculties(profile.text, lambda: profile.ear, lambda: LayoutSight(profile.vision))
+    faculties = Faculties(profile.text, lambda: profile.ear, lambda: sight_of(profile))
     whole = memory.snapshot()
 
     def answer(question: Question, picture: Path | None) -> Answer:

@@ -32,9 +32,12 @@ class Watching:
     """Largest resident memory of the process."""
 
 
-def watch_apart(source: Path, memory: Path, subtitles: Path | bool | None, lanes: Sequence[str] = ()) -> Watching:
+def watch_apart(
+    source: Path, memory: Path, subtitles: Path | bool | None, lanes: Sequence[str] = (), profile: str = "embedded"
+) -> Watching:
     """Watches `source` into `memory` in a fresh process; raises RuntimeError with its last words if it fails."""
     command = [sys.executable, "-m", "benchmarks.watching", str(source.resolve()), str(memory.resolve())]
+    command += ["--profile", profile]
     if isinstance(subtitles, Path):
         command += ["--subtitles", str(subtitles.resolve())]
     elif subtitles is False:
@@ -65,11 +68,12 @@ def main() -> None:
     parser.add_argument("--subtitles")
     parser.add_argument("--no-subtitles", action="store_true")
     parser.add_argument("--lanes")
+    parser.add_argument("--profile", default="embedded")
     given = parser.parse_args()
     options: dict[str, Any] = {"subtitles": False if given.no_subtitles else given.subtitles}
     if given.lanes:
         options["lanes"] = tuple(given.lanes.split(","))
-    with mneme.open(given.memory, profile="embedded") as memory:
+    with mneme.open(given.memory, profile=given.profile) as memory:
         watched = memory.watch(given.source, **options)
     result = Watching(
         watched.stream, watched.duration_s, watched.events, watched.percepts, watched.realtime_factor, watched.bytes,

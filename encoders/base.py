@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -32,6 +32,15 @@ class Encoded:
     """float32[b, d], unit length."""
     tokens: NDArray[np.float16] | None = None
     """float16[b, n, d], or None: then the vector is the one token."""
+    words: tuple[str | None, ...] = ()
+    """b of them: what is there, None where the encoder claims nothing; empty of an encoder that has no words."""
+    confidences: tuple[float, ...] = ()
+    """How far the encoder trusts each of `words`, 0 to 1."""
+
+    def said(self, index: int) -> tuple[str | None, float]:
+        """(words, confidence) of one result; (None, 1.0) where nothing is claimed."""
+        words = self.words[index] if self.words else None
+        return (words, self.confidences[index]) if words else (None, 1.0)
 
 
 @runtime_checkable
@@ -49,6 +58,63 @@ PictureEncoder = Encoder[Picture]
 SoundEncoder = Encoder[Vector]
 """Of float32[n] sound at 16 kHz."""
 TextEncoder = Encoder[str]
+
+
+@runtime_checkable
+class LookEncoder(Protocol):
+    """A picture encoder that can say whether a picture shows what another showed: for queries by picture."""
+
+    threshold: float
+    """A calibrated score from which a picture counts as one of the stream."""
+
+    @property
+    def spec(self) -> EncoderSpec: ...
+
+    def encode(self, batch: Sequence[Picture]) -> Encoded: ...
+
+    def encode_query(self, picture: Picture) -> Encoded:
+        """A picture to look for -> vectors[v, d], one for each of its views."""
+        ...
+
+    def match(
+        self, query: Encoded, vectors: NDArray[np.float32], tokens: NDArray[np.float16] | None = None
+    ) -> NDArray[np.float32]:
+        """Best cosine of any view with any window: vectors[n, d], tokens[n, w, d] or None -> float32[n]."""
+        ...
+
+    def calibrate(self, cosine: float) -> float:
+        """How sure a best cosine of `match` makes us, 0 to 1."""
+        ...
+
+    def agreement(self, query: Picture, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+        """How sure the pictures themselves make us that they show what the query shows: float32[n], 0 to 1."""
+        ...
+
+
+@runtime_checkable
+class Looking(Protocol):
+    """A profile whose sights are described twice: by `vision` for words, by `look` for queries that are pictures."""
+
+    @property
+    def look(self) -> LookEncoder | None: ...
+
+
+@runtime_checkable
+class Namer(Protocol):
+    """An encoder that names what it is given, apart from encoding it."""
+
+    def name(self, batch: Sequence[Any]) -> list[tuple[str | None, float]]:
+        """(name or None, confidence 0 to 1) of each input."""
+        ...
+
+
+def described(encoder: Encoder[Input], batch: Sequence[Input]) -> Encoded:
+    """A batch encoded, with the words for it where the encoder has any, whichever way it gives them."""
+    encoded = encoder.encode(batch)
+    if encoded.words or not batch or not isinstance(encoder, Namer):
+        return encoded
+    names, confidences = zip(*encoder.name(batch), strict=True)
+    return replace(encoded, words=tuple(names), confidences=tuple(confidences))
 
 
 @dataclass(frozen=True, slots=True)

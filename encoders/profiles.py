@@ -9,15 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..errors import SettingsError
 from ..records import Space
-from .base import CaptionReader, Listener, PictureEncoder, SoundEncoder, TextEncoder
+from .base import CaptionReader, Listener, LookEncoder, PictureEncoder, SoundEncoder, TextEncoder
 
 if TYPE_CHECKING:
     from .phonetics import Pronouncer
-    from .vision import Layout
 
 T = TypeVar("T")
 
@@ -64,6 +64,18 @@ class Profile(Protocol):
     def captions(self) -> tuple[str, CaptionReader]: ...
 
 
+class AskingProfile(Profile, Protocol):
+    """A profile that questions can be put to: what watching alone does not need."""
+
+    @property
+    def query_encoders(self) -> Mapping[str, TextEncoder]:
+        """space -> the text tower whose vectors may be compared with that space's.
+
+        A query is embedded once for each space that is searched; a tower is loaded when it is taken out.
+        """
+        ...
+
+
 class Embedded:
     """Works with the network off: MiniLM, weightless sight and hearing, Silero VAD, PocketSphinx, RapidOCR."""
 
@@ -81,7 +93,12 @@ class Embedded:
         return self._once(lambda: self._text)
 
     @property
-    def vision(self) -> Layout:
+    def query_encoders(self) -> Mapping[str, TextEncoder]:
+        """space -> the text tower whose vectors may be compared with that space's."""
+        return {self.text.spec.space.name: self.text}
+
+    @property
+    def vision(self) -> PictureEncoder:
         return self._once(lambda: self._vision)
 
     @property
@@ -120,7 +137,7 @@ class Embedded:
         return MiniLM()
 
     @cached_property
-    def _vision(self) -> Layout:
+    def _vision(self) -> PictureEncoder:
         from .vision import Layout
 
         return Layout()
@@ -142,18 +159,76 @@ class Embedded:
             return get()
 
 
-PROFILES: Mapping[str, Callable[[], Any]] = {"embedded": Embedded}
+class Towers(Embedded):
+    """`Embedded` with the towers of sight and hearing that were trained into the text tower's space: percepts of what
+    is seen and heard have words. Each sight keeps its weightless description, for queries that are pictures.
+
+    They know the drawn world that they were trained on; memory tokens of other worlds say more in `Embedded`.
+    """
+
+    name = "towers"
+
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        return (self.text.spec.space, self.look.spec.space)
+
+    @property
+    def look(self) -> LookEncoder:
+        """The second description of a sight."""
+        return self._once(lambda: self._look)
+
+    @cached_property
+    def _vision(self) -> PictureEncoder:
+        from .eyes import Eyes
+
+        return Eyes(space=self.text.spec.space)
+
+    @cached_property
+    def _look(self) -> LookEncoder:
+        from .vision import Layout
+
+        return Layout()
+
+    @cached_property
+    def _sound(self) -> SoundEncoder:
+        from .hearing import Hearing
+
+        return Hearing(space=self.text.spec.space)
+
+
+def _embedded(config: Path | None = None) -> Any:  # noqa: ARG001  it has no settings
+    return Embedded()
+
+
+def _towers(config: Path | None = None) -> Any:  # noqa: ARG001  it has no settings
+    return Towers()
+
+
+def _clip(config: Path | None = None) -> Any:
+    from ..config import read_file
+    from .pretrained import Clip
+
+    return Clip(_made("embedded", None), read_file(config))
+
+
+PROFILES: Mapping[str, Callable[..., Any]] = {"embedded": _embedded, "towers": _towers, "clip": _clip}
+"""name -> its maker, which takes the path of a settings file or nothing."""
 AUTO = "embedded"
-"""What `auto` means where a memory is created: the best profile that works here."""
+"""The profile that works everywhere; what `auto` means where a memory is created, `pretrained.choose` decides."""
 
 
-@lru_cache(maxsize=4)
-def make_profile(name: str) -> Embedded:
+def make_profile(name: str, config: Path | None = None) -> Embedded:
     """The profile of that name; its models are loaded once a process, whoever asks.
 
-    Errors: `SettingsError` for one that is not registered.
+    config: a settings file; None: the one that `config.read_file` finds. Errors: `SettingsError` for a profile that is
+    not registered.
     """
     if name not in PROFILES:
         raise SettingsError(f"there is no profile {name!r}", f"choose one of {', '.join(sorted(PROFILES))} or auto")
-    made: Embedded = PROFILES[name]()
+    return _made(name, config)
+
+
+@lru_cache(maxsize=4)
+def _made(name: str, config: Path | None) -> Embedded:
+    made: Embedded = PROFILES[name](config)
     return made

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +22,8 @@ from ..errors import MissingError
 from ..records import Space, Vector
 from .base import Encoded, EncoderSpec
 from .bert import GRAPH_VERSION, bert_graph
+from .cache import cache_folder, write_whole
+from .compiled import compiled_session
 from .runtime import onnx_session, package_file
 
 if TYPE_CHECKING:
@@ -104,17 +104,11 @@ class MiniLM:
         return vectors
 
 
-def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where exported models stand: $MNEME_CACHE, $XDG_CACHE_HOME/mneme or ~/.cache/mneme."""
-    if environ.get("MNEME_CACHE"):
-        return Path(environ["MNEME_CACHE"])
-    if environ.get("XDG_CACHE_HOME"):
-        return Path(environ["XDG_CACHE_HOME"]) / "mneme"
-    return Path.home() / ".cache" / "mneme"
-
-
 def _session(folder: Path, weights: str, cache: Path, threads: int) -> onnxruntime.InferenceSession:
-    """The exported model, exported first where it is not in the cache; from memory where the cache takes no file."""
+    """The compiled model where there is one, else the exported one, exported first where it is not in the cache; from
+    memory where the cache takes no file."""
+    if (compiled := compiled_session("minilm", weights, threads, cache)) is not None:
+        return compiled
     path = cache / f"minilm-{weights[:16]}-{GRAPH_VERSION}.onnx"
     if path.is_file():
         try:
@@ -132,26 +126,11 @@ def _session(folder: Path, weights: str, cache: Path, threads: int) -> onnxrunti
     except (OSError, KeyError, ValueError) as error:
         raise MissingError(f"{folder} is not a BERT sentence encoder: {error}", "name another folder") from error
     try:
-        _write_whole(path, pieces)
+        write_whole(path, pieces)
     except OSError as error:
         log.warning("cannot keep the exported text model in %s: %s", cache, error)
         return onnx_session(b"".join(pieces), threads)
     return onnx_session(path, threads)
-
-
-def _write_whole(path: Path, pieces: Sequence[bytes]) -> None:
-    """Write under another name and rename: a kill half way, or two processes at once, leave no half file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=path.stem, suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _wheel_folder() -> Path:

@@ -154,11 +154,16 @@ class LaneFrames:
 
     def vector_of(self, event: Event) -> Vector | None:
         """float32[d], what the event holds in this lane as one unit vector; None where it holds no vector of it."""
-        words = {"speech", "caption"}
-        if self.lane in words and words <= set(event.lanes):  # the event's vector is of both lanes
+        if len(self._shared & set(event.lanes)) > 1:  # the event's vector is of several lanes
             frames = self.of_event(event)
             return unit(np.mean([f.vector for f in frames], axis=0)) if frames else None
         return event.vectors.get(self.space.name)
+
+    @property
+    def _shared(self) -> frozenset[Lane]:
+        """The lanes that are perceived in this space."""
+        key = ("lanes", self.space.name, self._snapshot.commit)
+        return frozenset(self._cache.once(key, lambda: [*self._snapshot.lanes_of(self.space.name)]))
 
     def around(self, t_ns: int, stream: str) -> list[Frame]:
         """The frames of the event, closed or open, in which that time lies."""

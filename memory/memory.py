@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import Literal
 
 from ..errors import MemoryFormatError, MnemeError
-from ..records import Space, Stream, to_ns
+from ..records import Event, Percept, Space, Stream, to_ns
 from . import manifest, tables
 from .check import Report, check
 from .episodic import ExtractiveSummariser, Summariser
 from .faults import mended
+from .ledger import StreamState
 from .lock import WriterLock
 from .manifest import Manifest
 from .pace import Pace
@@ -182,6 +183,18 @@ class Memory:
         finally:
             recorder.release()
             del self._recorders[name]
+
+    def adopt(
+        self, state: StreamState, percepts: Sequence[tuple[Percept, bytes | None]], events: Sequence[Event] = ()
+    ) -> None:
+        """Stores rows of a stream that another memory recorded, as they are: percepts, each with its JPEG, and events.
+
+        Durable on return. For a memory that is being made; what is adopted is not separated or cut again. Raises
+        `MnemeError` of a memory that is open for reading, or where it cannot be stored.
+        """
+        if self._writer is None:
+            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
+        self._writer.commit("observe", percepts, events, state)
 
     def snapshot(self) -> StoredSnapshot:
         """The memory as it stands at its latest commit."""

@@ -246,15 +246,21 @@ class Recorder:
                 raise MnemeError(
                     f"a percept of stream {percept.stream!r} came to {self.stream.id!r}", "name them alike"
                 )
-            if percept.vector is not None:
-                dim = self._spaces.get(percept.space or "")
+            own = {} if percept.vector is None else {percept.space or "": percept.vector}
+            for space, vector in [*own.items(), *percept.also.items()]:
+                dim = self._spaces.get(space)
                 if dim is None:
-                    self._writer.manifest.space(percept.space or "")  # raises, naming the mend
-                if percept.vector.shape != (dim,):
+                    self._writer.manifest.space(space)  # raises, naming the mend
+                if vector.shape != (dim,):
                     raise MnemeError(
-                        f"a vector of {percept.vector.shape} came for space {percept.space!r} of {dim} dimensions",
+                        f"a vector of {vector.shape} came for space {space!r} of {dim} dimensions",
                         "use the encoder that the memory was made with",
                     )
+            if percept.also.keys() & own.keys() or (percept.look is not None and len(percept.also) != 1):
+                raise MnemeError(
+                    f"a percept at {percept.t0_ns} ns is described twice in one space, or has a look without a space",
+                    "give a second description in a space of its own",
+                )
 
 
 def _go_on(stream: Stream, known: StreamState | None, replacing: bool) -> StreamState:

@@ -202,6 +202,13 @@ class StoredSnapshot:
                 return before[-count:] + after[:count]
             reach *= 4
 
+    def lanes_of(self, space: str) -> frozenset[Lane]:
+        """The lanes that hold vectors of a space."""
+        with mended("reading", self.root):
+            filters = [f"{tables.column(space)} IS NOT NULL"]
+            rows = self._where(self._percepts.search(), filters).select(["lane"]).to_arrow()
+        return frozenset(rows["lane"].unique().to_pylist())
+
     def get(self, id: str) -> Percept | Event | None:
         filters = [f"id = {tables.literal(id)}"]
         percepts = self._read_percepts(filters, with_vectors=True)
@@ -214,7 +221,9 @@ class StoredSnapshot:
     def _read_percepts(self, filters: Sequence[str], with_vectors: bool) -> list[Percept]:
         columns = list(tables.WORDS)
         if with_vectors:
-            columns += ["tokens", "token_count", *(tables.column(space.name) for space in self.manifest.spaces)]
+            there = set(self._percepts.schema.names)
+            columns += [name for name in tables.DETAIL if name in there]
+            columns += [tables.column(space.name) for space in self.manifest.spaces]
         with mended("reading", self.root):
             rows = self._where(self._percepts.search(), filters).select(columns).to_arrow()
         return sorted(tables.percepts_of(rows, self.manifest.spaces), key=_in_time)

@@ -1,6 +1,7 @@
 """The tables of a memory: their columns, and rows to records and back.
 
-`percepts` and `events` have one nullable vector column a space, so that a search in one space never sees another's.
+`percepts` and `events` have one nullable vector column a space, so that a search in one space never sees another's; a
+percept that is described in two spaces fills two of them, and `space` names its own.
 `take` tells a stream's recordings apart while one replaces another (`ledger.StreamState`).
 `strength`, `recalls` and `recalled_ns` are what decay and renewal by recall act on. Names that came from outside reach
 a query only through `literal`.
@@ -29,6 +30,8 @@ VERSIONED = (PERCEPTS, EVENTS, PLACES)
 WORDS = ["id", "stream", "lane", "camera", "t0_ns", "t1_ns", "ordinal", "space", "text", "origin", "confidence",
          "thumbnail", "place"]  # fmt: skip
 """The columns of `percepts` that are read unless vectors are asked for."""
+DETAIL = ("tokens", "token_count", "look")
+"""Those that are read with the vectors. A memory of an earlier release has no `look` until it is written to."""
 
 
 def column(space: str) -> str:
@@ -60,7 +63,7 @@ def schemas(spaces: Sequence[Space]) -> dict[str, Any]:
     percepts = (
         {"id": text, "stream": text, "take": pa.int32(), "lane": text, "camera": text, **span}
         | {"space?": text, "text?": text, "origin": text, "confidence": real, "thumbnail?": text, "place?": text}
-        | {"tokens?": pa.binary(), "token_count?": pa.int32(), **life, **vectors}
+        | {"tokens?": pa.binary(), "token_count?": pa.int32(), "look?": pa.binary(), **life, **vectors}
     )
     events = (
         {"id": text, "stream": text, "take": pa.int32(), **span, "gist": text, "place?": text, **life}
@@ -114,6 +117,9 @@ def percept_row(percept: Percept, thumbnail: str | None, take: int) -> dict[str,
     row |= {"take": take, "thumbnail": thumbnail, "strength": 1.0, "recalls": 0}
     if percept.space is not None and percept.vector is not None:
         row[column(percept.space)] = np.asarray(percept.vector, dtype=np.float32)
+    row |= {column(space): np.asarray(vector, dtype=np.float32) for space, vector in percept.also.items()}
+    if percept.look is not None:
+        row["look"] = np.ascontiguousarray(percept.look, dtype="<f2").tobytes()  # [n, d], d of the space it is in
     if percept.tokens is not None:
         tokens = np.ascontiguousarray(percept.tokens, dtype="<f2")  # [n, d]
         row |= {"tokens": tokens.tobytes(), "token_count": len(tokens)}
@@ -142,7 +148,7 @@ def percepts_of(rows: Any, spaces: Sequence[Space]) -> list[Percept]:
     """Percepts from a `pyarrow.Table`; vectors and tokens where their columns were read."""
     known = [space.name for space in spaces if column(space.name) in rows.column_names]
     vectors = {space: vectors_of(rows, space) for space in known}
-    plain = rows.select([name for name in rows.column_names if name in WORDS or name in ("tokens", "token_count")])
+    plain = rows.select([name for name in rows.column_names if name in WORDS or name in DETAIL])
     found = []
     for i, row in enumerate(plain.to_pylist()):
         del row["id"]
@@ -152,7 +158,12 @@ def percepts_of(rows: Any, spaces: Sequence[Space]) -> list[Percept]:
             tokens = np.frombuffer(plain["tokens"][i].as_py(), dtype="<f2").reshape(count, -1)
         row.pop("token_count", None)
         vector = vectors[row["space"]][i] if row["space"] in vectors else None
-        found.append(Percept(**row, tokens=tokens, vector=vector))
+        also = {s: v for s, cells in vectors.items() if s != row["space"] and (v := cells[i]) is not None}
+        look: NDArray[np.float16] | None = None
+        if row.pop("look", None) is not None and also:
+            dim = len(next(iter(also.values())))
+            look = np.frombuffer(plain["look"][i].as_py(), dtype="<f2").reshape(-1, dim)
+        found.append(Percept(**row, tokens=tokens, vector=vector, also=also, look=look))
     return found
 
 

@@ -1,9 +1,10 @@
 """The open event: what working memory holds until a boundary closes it.
 
 Pattern separation keeps the store sparse, as the dentate gyrus does: a sight or a state that is much like one already
-kept in the same event is not kept again. Words and onsets of sounds are always kept. What is kept keeps the span it
-was perceived over (an id is a hash of it, so it must not depend on what comes later or on an interruption); a sight
-holds until the next kept one.
+kept in the same event is not kept again; one that is described twice is new where either description is, and one that
+surely says other things is new however it looks. Words and onsets of sounds are always kept. What is kept keeps the
+span it was perceived over (an id is a hash of it, so it must not depend on what comes later or on an interruption); a
+sight holds until the next kept one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,13 @@ from ..records import Event, Lane, Percept, Vector
 from .episodic import Summariser, build_event
 
 SEPARATED: frozenset[Lane] = frozenset({"vision", "state"})
+SURE = 0.5
+"""Confidence from which a sight that says other things than the last kept one is kept, however alike they look."""
+
+
+def _parts(text: str | None) -> frozenset[str]:
+    """What words state, whatever their order."""
+    return frozenset(part.strip() for part in (text or "").replace(";", ",").split(",") if part.strip())
 
 
 class Separator(Protocol):
@@ -46,6 +54,8 @@ class OpenEvent:
         self.ordinal = ordinal
         self._separator = separator
         self._separators: dict[tuple[Lane, str, str | None], Separator] = {}
+        self._said: dict[str, frozenset[str]] = {}
+        """camera -> what the last kept sight says."""
         self._members = {percept.id: percept for percept in stored}
 
     @property
@@ -56,15 +66,29 @@ class OpenEvent:
     def add(self, percept: Percept) -> bool:
         """Takes a percept that starts in this event; returns whether it is new and kept, so has to be stored."""
         if percept.lane in SEPARATED and percept.vector is not None:
-            key = (percept.lane, percept.camera, percept.space)
-            if key not in self._separators:
-                self._separators[key] = self._separator()
-            if not self._separators[key].admits(percept.vector):
+            described = [(percept.space, percept.vector), *percept.also.items()]
+            new = [self._admits(percept, space, vector) for space, vector in described]  # each must see it
+            if not any(new) and not self._says_something_else(percept):
                 return False
+            self._said[percept.camera] = _parts(percept.text)
         if percept.id in self._members:
             return False
-        self._members[percept.id] = replace(percept, picture=None, tokens=None)  # the event needs neither
+        bare = replace(percept, picture=None, tokens=None, look=None)  # the event needs none of them
+        self._members[percept.id] = bare
         return True
+
+    def _says_something_else(self, percept: Percept) -> bool:
+        """Whether a sight surely says other things than the last one kept: what came and went must not be lost."""
+        if percept.lane != "vision" or not percept.text or percept.confidence < SURE:
+            return False
+        return _parts(percept.text) != self._said.get(percept.camera, frozenset())
+
+    def _admits(self, percept: Percept, space: str | None, vector: Vector) -> bool:
+        """Whether the vector is new in its space; every space sees every percept, so that each decides for itself."""
+        key = (percept.lane, percept.camera, space)
+        if key not in self._separators:
+            self._separators[key] = self._separator()
+        return self._separators[key].admits(vector)
 
     def split(self, cut_ns: int) -> OpenEvent:
         """The event that follows this one from `cut_ns` on; it gets the stored percepts that start there."""

@@ -54,6 +54,7 @@ class Writer:
         if self._tables[tables.LEDGER].count_rows() == 0:
             self._append_entry("create", {})
         self._restore()
+        self._widen()
         thumbnails.sweep(root)
 
     @property
@@ -227,6 +228,19 @@ class Writer:
         for name, table in self._tables.items():
             self._fragments[name] = int(table.stats()["fragment_stats"]["num_fragments"])
         self._sound = True
+
+    def _widen(self) -> None:
+        """Adds the columns that a memory of an earlier release lacks, empty, under a ledger row of their own."""
+        wider = False
+        for name in tables.VERSIONED:
+            there = set(self._tables[name].schema.names)
+            lacking = [field for field in self._schemas[name] if field.name not in there]
+            if lacking:
+                self._sound, wider = False, True
+                self._tables[name].add_columns(lacking)
+        if wider:
+            self._append_entry("widen", self.streams)
+            self._sound = True
 
     def _list_streams(self, states: Mapping[str, StreamState]) -> None:
         """Lists the streams in the manifest, where it lists others."""

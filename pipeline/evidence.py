@@ -137,6 +137,24 @@ class Finder:
         percepts = self.snapshot.percepts(lanes=tuple(lanes), stream=stream, t0_ns=t0_ns, t1_ns=t1_ns)
         return [p for p in percepts if p.text]
 
+    def cosines(self, asked: str, there: Sequence[str]) -> np.ndarray:
+        """float32[n]: the cosines of a word or phrase with others, in the text tower's space."""
+        vectors = self._embed([asked, *there])
+        return np.asarray(vectors[1:] @ vectors[0])
+
+    def nearest_ids(self, text: str, lanes: Sequence[Lane]) -> set[str]:
+        """Ids of the percepts of some lanes that are nearest to a text; none of a lane in another space."""
+        started = time.perf_counter()
+        hits = self.snapshot.nearest(
+            self._space,
+            self._embed([text])[0],
+            limit=self.settings.recall_limit,
+            lanes=tuple(lanes),
+            stream=self.stream,
+        )
+        self.recall_s += time.perf_counter() - started
+        return {hit.percept.id for hit in hits}
+
     def _weigh(self, claim: Claim, passage: Passage, soft: Likeness, cosine: dict[str, float | None]) -> Found:
         s = self.settings
         near = max((cosine.get(p.id) or 0.0 for p in passage.percepts), default=0.0)

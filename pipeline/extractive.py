@@ -11,6 +11,7 @@ from .evidence import Finder, Found, run_around
 from .numbers import find_numbers
 from .question import WORDS, Phrase, Question
 from .reason import Conclusion, Support, abstain
+from .seen import conclude_seen
 from .wording import (
     choice_text,
     clock,
@@ -49,6 +50,19 @@ class Extractive:
     """Follows the route of the question over what the finder grounds."""
 
     def conclude(self, question: Question, finder: Finder) -> Conclusion:
+        """What was seen and heard answers where the question asks for that, else what was said and printed.
+
+        A question that leaves it open ("where is the key?") is answered in words that were said, where there are some.
+        """
+        seen = conclude_seen(question, finder)
+        if seen is not None and seen.decisive:
+            return seen.conclusion
+        told = self._told(question, finder)
+        if seen is None or seen.conclusion.abstained or (not told.abstained and told.confidence >= 0.5):
+            return told
+        return seen.conclusion
+
+    def _told(self, question: Question, finder: Finder) -> Conclusion:
         match question.route:
             case "when":
                 return self._when(question, finder)

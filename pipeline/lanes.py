@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ..encoders.base import CaptionReader, Encoder, Heard, Listener, Read, TextEncoder
+from ..encoders.base import (
+    CaptionReader,
+    Encoded,
+    Encoder,
+    Heard,
+    Listener,
+    LookEncoder,
+    Read,
+    TextEncoder,
+    described,
+)
 from ..records import NS_PER_S, Lane, Observation, Percept, Picture, Vector, samples_to_ns
 
 if TYPE_CHECKING:
@@ -40,14 +51,21 @@ class Sense(Protocol):
 class Vision:
     """Pictures to percepts: one for each sampled picture, and camera, that is no longer like the last one encoded.
 
+    The pictures of an observation that passed are encoded in one batch; no encoder is called for what did not. Where
+    there is a second encoder, a percept carries its description too (`also`, `look`), for queries that are pictures.
+
     The gate is HippoMM's (SSIM against the last picture that passed, or its running sum). It starts afresh on a fixed
     grid of stream time, so that a resumed stream passes the same pictures from the next grid line on.
     """
 
-    def __init__(self, stream: str, encoder: Encoder[Picture], interval_ns: int) -> None:
+    def __init__(
+        self, stream: str, encoder: Encoder[Picture], interval_ns: int, look: LookEncoder | None = None
+    ) -> None:
+        """look: describes the pictures a second time, in a space of its own; None, or `encoder` itself: only once."""
         self.settled_ns = 0
         self._stream = stream
         self._encoder = encoder
+        self._look = None if look is None or look.spec.space.name == encoder.spec.space.name else look
         self._interval_ns = interval_ns
         self._gates: dict[str, ChangeGate] = {}
         self._window = -1
@@ -61,10 +79,14 @@ class Vision:
         passed = {camera: picture for camera, picture in observation.images.items() if self._passes(camera, picture)}
         if not passed:
             return []
-        encoded = self._encoder.encode(list(passed.values()))
+        pictures = list(passed.values())
+        encoded = described(self._encoder, pictures)
+        again = None if self._look is None else self._look.encode(pictures)
         spec = self._encoder.spec
-        return [
-            Percept(
+        percepts = []
+        for i, (camera, picture) in enumerate(passed.items()):
+            text, confidence = encoded.said(i)
+            percept = Percept(
                 self._stream,
                 "vision",
                 observation.t_ns,
@@ -73,11 +95,13 @@ class Vision:
                 space=spec.space.name,
                 vector=encoded.vectors[i],
                 tokens=None if encoded.tokens is None else encoded.tokens[i],
+                text=text,
                 origin=spec.name,
+                confidence=confidence,
                 picture=small(picture, CARRIED),
             )
-            for i, (camera, picture) in enumerate(passed.items())
-        ]
+            percepts.append(looked_at(percept, self._look, again, i))
+        return percepts
 
     def flush(self, t_ns: int) -> list[Percept]:
         self.settled_ns = t_ns
@@ -190,7 +214,10 @@ class Subtitles:
 
 
 class Sound:
-    """Sound to the onsets of what is not speech; `voice` tells them apart, and must hear each sound first."""
+    """Sound to the onsets of what is not speech; `voice` tells them apart, and must hear each sound first.
+
+    A sound that the encoder can name carries the name, at the name's confidence.
+    """
 
     def __init__(self, stream: str, onsets: Listener, encoder: Encoder[Vector], voice: Listener | None = None) -> None:
         self._stream = stream
@@ -211,21 +238,25 @@ class Sound:
         sounds = [(h, h.samples) for h in heard if h.samples is not None]
         if not sounds:
             return []
-        vectors = self._encoder.encode([samples for _, samples in sounds]).vectors
+        encoded = described(self._encoder, [samples for _, samples in sounds])
         spec = self._encoder.spec
-        return [
-            Percept(
-                self._stream,
-                "sound",
-                h.t0_ns,
-                h.t1_ns,
-                space=spec.space.name,
-                vector=vectors[i],
-                origin=spec.name,
-                confidence=h.confidence,
+        percepts = []
+        for i, (h, _) in enumerate(sounds):
+            text, confidence = encoded.said(i)
+            percepts.append(
+                Percept(
+                    self._stream,
+                    "sound",
+                    h.t0_ns,
+                    h.t1_ns,
+                    space=spec.space.name,
+                    vector=encoded.vectors[i],
+                    text=text,
+                    origin=spec.name,
+                    confidence=confidence if text else h.confidence,
+                )
             )
-            for i, (h, _) in enumerate(sounds)
-        ]
+        return percepts
 
 
 class Words:
@@ -266,6 +297,14 @@ class Words:
                 )
             )
         return made
+
+
+def looked_at(percept: Percept, look: LookEncoder | None, encoded: Encoded | None, index: int) -> Percept:
+    """The percept with its second description, the one at `index` of a batch; as it is where there is none."""
+    if look is None or encoded is None:
+        return percept
+    windows = None if encoded.tokens is None else encoded.tokens[index]
+    return replace(percept, also={look.spec.space.name: encoded.vectors[index]}, look=windows)
 
 
 def small(picture: Picture, side: int) -> Picture:

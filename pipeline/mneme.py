@@ -24,7 +24,7 @@ from .perceive import Perception, Senses
 from .picture import read_picture
 from .reason import Reasoner, make_reasoner
 from .senses import DEFAULT_LANES, senses_of, senses_of_observations
-from .sight import LayoutSight
+from .sight import sight_of
 from .sources import SourceSettings, open_source
 from .token_reader import TokenReader
 from .watch import Progress, Watched, printable, watch
@@ -180,7 +180,7 @@ class Mneme:
             if reasoner not in self._reasoners:
                 self._reasoners[reasoner] = make_reasoner(reasoner, self._settings)
         profile = self.profile
-        faculties = Faculties(profile.text, lambda: profile.ear, lambda: LayoutSight(profile.vision))
+        faculties = Faculties(profile.text, lambda: profile.ear, lambda: sight_of(profile))
         return ask(
             question,
             snapshot,

@@ -14,15 +14,27 @@ from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
-from ..encoders.base import CaptionReader, Encoded, EncoderSpec, Listener, PictureEncoder, SoundEncoder, TextEncoder
+from ..encoders.base import (
+    CaptionReader,
+    Encoded,
+    EncoderSpec,
+    Listener,
+    LookEncoder,
+    Looking,
+    PictureEncoder,
+    SoundEncoder,
+    TextEncoder,
+    described,
+)
 from ..encoders.profiles import Profile, Voice, make_profile
 from ..records import Picture, Space, Vector
 from .cluster import settled
+from .sight import look_of
 
 Input = TypeVar("Input")
 
-Kind = Literal["text", "vision", "sound"]
-KINDS: tuple[Kind, ...] = ("text", "vision", "sound")
+Kind = Literal["text", "vision", "sound", "look"]
+KINDS: tuple[Kind, ...] = ("text", "vision", "sound", "look")
 BATCH = 32
 """Inputs that are encoded together, at most."""
 
@@ -37,7 +49,7 @@ class Contents:
 
 
 class EncoderActor:
-    """The body of an encoder actor: the three encoders of a profile, each loaded when it is first asked for."""
+    """The body of an encoder actor: the encoders of a profile, each loaded when it is first asked for."""
 
     def __init__(self, profile: str) -> None:
         self._profile = make_profile(profile)
@@ -48,7 +60,7 @@ class EncoderActor:
 
     async def contents(self) -> Contents:
         """Loads the encoders, and says what they are."""
-        specs = {kind: getattr(self._profile, kind).spec for kind in KINDS}
+        specs = {kind: encoder.spec for kind in KINDS if (encoder := self._encoder(kind)) is not None}
         return Contents(self._profile.name, self._profile.spaces, specs)
 
     async def encode(self, kind: Kind, inputs: Sequence[Any]) -> Encoded:
@@ -63,6 +75,15 @@ class EncoderActor:
         """Batches that were encoded, and inputs in them."""
         return self._batches, self._inputs
 
+    def _encoder(self, kind: Kind) -> Any:
+        """The profile's encoder of that kind; None where its sights are described only once."""
+        if kind == "look":
+            return self._profile.look if isinstance(self._profile, Looking) else None
+        return {"text": self._profile.text, "vision": self._profile.vision, "sound": self._profile.sound}[kind]
+
+    def _encode(self, kind: Kind, inputs: Sequence[Any]) -> Encoded:
+        return described(self._encoder(kind), inputs)
+
     async def _work(self, kind: Kind) -> None:
         loop = asyncio.get_running_loop()
         try:
@@ -71,7 +92,7 @@ class EncoderActor:
                 inputs = [item for items, _ in asked for item in items]
                 self._batches, self._inputs = self._batches + 1, self._inputs + len(inputs)
                 try:
-                    encoded = await loop.run_in_executor(self._threads, getattr(self._profile, kind).encode, inputs)
+                    encoded = await loop.run_in_executor(self._threads, self._encode, kind, inputs)
                 except Exception as error:  # it is theirs who asked
                     for _, future in asked:
                         future.set_exception(error)
@@ -104,6 +125,21 @@ class PooledEncoder(Generic[Input]):
         return encoded
 
 
+class PooledLook:
+    """A `LookEncoder` whose pictures the pool encodes; it compares them by itself."""
+
+    def __init__(self, actor: Any, own: LookEncoder) -> None:
+        self._encoder = PooledEncoder[Picture](actor, "look", own.spec)
+        self._own = own
+        self.spec = own.spec
+        self.threshold = own.threshold
+        self.encode_query, self.match = own.encode_query, own.match
+        self.calibrate, self.agreement = own.calibrate, own.agreement
+
+    def encode(self, batch: Sequence[Picture]) -> Encoded:
+        return self._encoder.encode(batch)
+
+
 class PooledProfile:
     """A `Profile` whose encoders are the pool's; listeners and readers, which keep a stream's state, are its own."""
 
@@ -125,6 +161,14 @@ class PooledProfile:
     @property
     def vision(self) -> PictureEncoder:
         return PooledEncoder[Picture](self._actor, "vision", self._specs["vision"])
+
+    @property
+    def look(self) -> LookEncoder | None:
+        """Described by the pool; what is asked of a stored look is asked of the profile's own."""
+        own = look_of(self._own)
+        if own is None or "look" not in self._specs:
+            return None
+        return PooledLook(self._actor, own)
 
     @property
     def sound(self) -> SoundEncoder:
@@ -160,4 +204,6 @@ def _as_many_as_fit(gathered: Asked) -> tuple[Asked, Asked]:
 def _rows(encoded: Encoded, first: int, last: int) -> Encoded:
     """The results of inputs first..last of a batch, as arrays of their own: a view would carry the whole batch."""
     tokens = None if encoded.tokens is None else np.array(encoded.tokens[first:last])
-    return Encoded(np.array(encoded.vectors[first:last]), tokens)
+    return Encoded(
+        np.array(encoded.vectors[first:last]), tokens, encoded.words[first:last], encoded.confidences[first:last]
+    )

@@ -322,6 +322,15 @@ def _relative(text: str) -> Question | None:
 
 def _at(text: str) -> Question | None:
     """ "What is said at 1:30?", "between 0:30 and 1:00": the question names stream time, and nothing else."""
+    span, bare = stretch_of(text)
+    rest = phrase(bare)
+    if span is None or not rest.empty:
+        return None
+    return Question(text, "at", lanes_of(text), rest, span_ns=span)
+
+
+def stretch_of(text: str) -> tuple[tuple[int, int] | None, str]:
+    """(the stretch of stream time that a text names, [t0_ns, t1_ns), or None; the text without it)."""
     if match := BETWEEN.search(text):
         parts = match.groups()
         span = _clock_ns(parts[:6]), _clock_ns(parts[6:])
@@ -329,11 +338,8 @@ def _at(text: str) -> Question | None:
         t_ns = _clock_ns(match.groups())
         span = t_ns, t_ns + NS_PER_S
     else:
-        return None
-    rest = phrase(text[: match.start()] + " " + text[match.end() :])
-    if not rest.empty or span[1] <= span[0]:
-        return None
-    return Question(text, "at", lanes_of(text), rest, span_ns=span)
+        return None, text
+    return (None, text) if span[1] <= span[0] else (span, text[: match.start()] + " " + text[match.end() :])
 
 
 def _clock_ns(parts: tuple[str | None, ...]) -> int:

@@ -13,6 +13,7 @@ from ..memory.snapshot import Snapshot
 from ..records import LANES, Lane, Percept, Picture, Space
 from .picture import MAX_PIXELS, read_picture
 from .question import MAX_CHARS
+from .sight import look_of
 
 SEEDS = 8
 """Hits in other lanes, of which each brings back what the wanted lane held meanwhile."""
@@ -71,10 +72,12 @@ def recollect(
         )
         return [hit.percept for hit in recall(snapshot, asked)]
     most = min(limit, MOST_HITS) if lane == "vision" else SEEDS
-    vision = profile.vision
+    look = look_of(profile)
+    if look is None:
+        raise SettingsError(f"profile {profile.name!r} cannot recognise a picture", "give the query in words")
     best: dict[str, tuple[float, Percept]] = {}
-    for view in vision.encode_query(query).vectors:
-        for hit in snapshot.nearest(vision.spec.space.name, view, limit=most, lanes=("vision",), stream=stream):
+    for view in look.encode_query(query).vectors:
+        for hit in snapshot.nearest(look.spec.space.name, view, limit=most, lanes=("vision",), stream=stream):
             known = best.get(hit.percept.id)
             if known is None or known[0] < hit.similarity:
                 best[hit.percept.id] = (hit.similarity, hit.percept)

@@ -8,6 +8,7 @@ from ..encoders.profiles import Profile
 from ..records import Lane
 from .lanes import Captions, Sense, Sound, Speech, Subtitles, Vision
 from .perceive import Senses
+from .sight import look_of
 from .sources import SourceInfo
 
 DEFAULT_LANES: tuple[Lane, ...] = ("vision", "sound", "speech", "caption")
@@ -38,7 +39,7 @@ def make_senses(
 
         change, lag = SceneChange(), LAG
         if "vision" in lanes:
-            eyes.append(Vision(stream, profile.vision, interval_ns))
+            eyes.append(Vision(stream, profile.vision, interval_ns, look_of(profile)))
         if "caption" in lanes:
             origin, reader = profile.captions()
             eyes.append(Captions(stream, reader, profile.text, origin))

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..encoders.base import LookEncoder, Looking
+from ..errors import SettingsError
 from ..records import Percept, Picture
 from .picture import read_picture
 from .reason import Conclusion, Support, abstain
 from .wording import clock, span
 
 if TYPE_CHECKING:
-    from ..encoders.vision import Layout
+    from ..encoders.profiles import Profile
     from .evidence import Finder
 
 
@@ -107,8 +109,28 @@ def _runs(percepts: Sequence[Percept], scores: NDArray[np.float32], least: float
     return sorted(runs, key=lambda r: (-r.score, r.t0_ns))[:5]
 
 
+def look_of(profile: Profile) -> LookEncoder | None:
+    """The encoder of a profile that recognises pictures: its `look`, or its `vision` where that can; None: neither."""
+    if isinstance(profile, Looking):
+        return profile.look
+    return profile.vision if isinstance(profile.vision, LookEncoder) else None
+
+
+def sight_of(profile: Profile) -> Sight:
+    """What answers questions with a picture. Errors: `SettingsError` of a profile that cannot recognise pictures."""
+    look = look_of(profile)
+    if look is None:
+        raise SettingsError(
+            f"profile {profile.name!r} cannot recognise a picture", "ask in words, or re-encode the memory"
+        )
+    return LayoutSight(look)
+
+
 class LayoutSight:
-    """`Sight` by `encoders.vision.Layout`: vectors bring up, windows rank, the geometry of the thumbnails decides."""
+    """`Sight` by a `LookEncoder`: vectors bring up, windows rank, the geometry of the thumbnails decides.
+
+    A percept is compared in the space of the look, be it the percept's own or its second description.
+    """
 
     VERIFIED = 16
     """Best-ranked percepts whose thumbnails are compared with the picture feature by feature."""
@@ -116,7 +138,7 @@ class LayoutSight:
     CERTAIN = 0.93
     """Cosine from which the likeness of the windows alone will do."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: LookEncoder) -> None:
         self._layout = layout
         self.space = layout.spec.space.name
         self.accept = layout.threshold
@@ -128,9 +150,11 @@ class LayoutSight:
         query = self._layout.encode_query(picture)
         cosines = np.full(len(percepts), -1.0, dtype=np.float32)
         for i, percept in enumerate(percepts):
-            if percept.vector is not None:
-                tokens = None if percept.tokens is None else percept.tokens[None]  # [1, w, d]
-                cosines[i] = self._layout.match(query, percept.vector[None], tokens)[0]
+            own = percept.space == self.space
+            vector = percept.vector if own else percept.also.get(self.space)
+            windows = percept.tokens if own else percept.look
+            if vector is not None:
+                cosines[i] = self._layout.match(query, vector[None], None if windows is None else windows[None])[0]
         scores = np.zeros(len(percepts), dtype=np.float32)
         best = np.argsort(-cosines, kind="stable")[: self.VERIFIED]
         for i in best[

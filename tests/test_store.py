@@ -6,6 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ import pytest
 
 from mneme.errors import LockedError, MemoryFormatError, MnemeError
 from mneme.memory import manifest
-from mneme.memory.ledger import StreamState
+from mneme.memory.ledger import StreamState, TableState, append
 from mneme.memory.lock import WriterLock
 from mneme.memory.memory import Memory
 from mneme.memory.settings import MemorySettings
-from mneme.memory.store import StoredSnapshot
+from mneme.memory.store import StoredSnapshot, connect
+from mneme.memory.tables import schemas
 from mneme.memory.writer import Writer
 from mneme.records import NS_PER_S, Event, Percept, Space, Stream, Vector
 
@@ -63,6 +65,43 @@ def test_a_percept_comes_back_as_it_was_stored(tmp_path: Path) -> None:
     assert (full.camera, full.space, full.origin, full.confidence) == ("left", "Looks-v2", "colours", 0.5)
     np.testing.assert_array_equal(full.vector, stored.vector)
     np.testing.assert_array_equal(full.tokens, stored.tokens)
+
+
+def test_a_percept_that_is_described_twice_comes_back_so_and_is_found_in_both_spaces(tmp_path: Path) -> None:
+    windows = np.arange(6, dtype=np.float16).reshape(2, 3)
+    stored = replace(
+        said(1.0, "a red mug; kitchen", vector=unit(1, 0, 0, 0)), lane="vision",
+        also={"Looks-v2": unit(1, 2, 3)}, look=windows,
+    )  # fmt: skip
+    commit(tmp_path / "m", stored, said(2.0, "hello", vector=unit(0, 1, 0, 0)))
+    snapshot = StoredSnapshot(tmp_path / "m")
+    twice, once = snapshot.percepts(with_vectors=True)
+    assert (twice.space, twice.id, dict(once.also), once.look) == ("words", stored.id, {}, None)
+    np.testing.assert_array_equal(twice.also["Looks-v2"], unit(1, 2, 3))
+    np.testing.assert_array_equal(twice.look, windows)
+    for space, query in (("words", unit(1, 0, 0, 0)), ("Looks-v2", unit(1, 2, 3))):
+        assert snapshot.nearest(space, query, lanes=["vision"])[0].percept.id == stored.id
+    assert snapshot.lanes_of("words") == {"vision", "speech"}
+    assert snapshot.lanes_of("Looks-v2") == {"vision"}
+
+
+def test_a_memory_of_an_earlier_release_is_read_as_it_is_and_gets_its_new_column_when_it_is_written(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "m"
+    writer = commit(root, seen(1.0, unit(1, 2, 3)))
+    table = connect(root).open_table("percepts")
+    table.drop_columns(["look"])
+    versions = {"percepts": TableState(table.version, table.count_rows())}
+    ledgered = replace(writer.entry, commit=writer.entry.commit + 1, tables={**writer.entry.tables, **versions})
+    append(connect(root).open_table("ledger"), schemas(SPACES)["ledger"], ledgered)
+    old = StoredSnapshot(root).percepts(with_vectors=True)
+    assert [(p.look, p.tokens is None) for p in old] == [(None, False)]
+    twice = replace(seen(2.0, unit(3, 2, 1)), also={"words": unit(1, 0, 0, 0)}, look=np.ones((1, 4), np.float16))
+    Memory.open(root, "w").close()
+    commit(root, twice)
+    assert [p.look is None for p in StoredSnapshot(root).percepts(with_vectors=True)] == [True, False]
+    assert Memory.open(root).check().ok
 
 
 def test_filters_are_a_conjunction_and_spans_are_half_open(tmp_path: Path) -> None:
@@ -267,3 +306,13 @@ def test_reading_does_not_bring_torch_in(tmp_path: Path) -> None:
         "assert memory.snapshot().matching('hello'); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program, tmp_path / "m"], check=True)
+
+
+def test_a_sight_that_surely_says_something_else_is_kept_however_alike_it_looks() -> None:
+    from mneme.memory.working import OpenEvent
+    from mneme.operators.separate import Separator
+
+    event = OpenEvent("day", 0, 0, Separator)
+    looks = [("a red mug; kitchen", 0.9), ("a red mug; kitchen", 0.9), ("; kitchen", 0.9), ("a mug; kitchen", 0.2)]
+    sights = [replace(seen(t, unit(1, 2, 3)), text=text, confidence=sure) for t, (text, sure) in enumerate(looks)]
+    assert [event.add(sight) for sight in sights] == [True, False, True, False]

@@ -18,7 +18,9 @@ import typer
 
 from ..errors import MnemeError
 from ..records import Answer, Event, Lane, to_s
+from .compile_command import compile_command
 from .progress import bars
+from .reencode_command import reencode
 
 if TYPE_CHECKING:
     from ..memory.memory import Ack
@@ -104,7 +106,7 @@ def watch(
                 sources, memory, workers,
                 profile=profile, stream=stream, fps=fps, subtitles=subtitles, words=not no_subtitles, lanes=wanted,
                 replace=replace, config=config,
-                progress=shown and shown.advance,
+                progress=shown.advance if shown else None,
                 notice=shown.note if shown else lambda line: typer.echo(f"mneme: {line}", err=True),
                 acknowledged=lambda name, ack: acknowledged(ack, name),
             )  # fmt: skip
@@ -133,7 +135,7 @@ def watch(
                         fps,
                         lanes=wanted,
                         replace=replace,
-                        progress=shown and partial(shown.advance, Path(source).name),
+                        progress=partial(shown.advance, Path(source).name) if shown else None,
                         acknowledged=acknowledged,
                     )
                 watched.append(done)
@@ -387,6 +389,10 @@ def _watched(done: Watched) -> dict[str, Any]:
         "bytes": done.bytes,
         "dropped": done.dropped,
     }
+
+
+app.command("compile")(mendable(compile_command))
+app.command("reencode")(mendable(reencode))
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from importlib import metadata
 
 import numpy as np
 
+from ..config import load, read_file
+from ..encoders import pretrained
 from ..encoders.profiles import Embedded
 from ..errors import MnemeError
 from ..records import SOUND_RATE
@@ -20,7 +22,7 @@ class Finding:
     """One thing that was looked at."""
 
     kind: str
-    """`lane`, `runtime`, `library` or `machine`."""
+    """`lane`, `profile`, `runtime`, `library` or `machine`."""
     name: str
     works: bool
     detail: str
@@ -33,8 +35,9 @@ _LIBRARIES = {
     "onnxruntime": "small models",
     "torch": "operators",
     "torchaudio": "sound",
-    "open_clip_torch": "profile clip",
-    "faster-whisper": "profile clip",
+    "open_clip_torch": "profile clip, sight",
+    "transformers": "profile clip, sounds",
+    "faster-whisper": "profile clip, speech",
     "ray": "many streams",
     "gradio": "the page",
     "tensorrt": "compiled towers on a GPU",
@@ -56,7 +59,10 @@ def examine() -> list[Finding]:
     picture = np.full((128, 128, 3), 127, dtype=np.uint8)
     lanes: dict[str, tuple[str, Callable[[], object]]] = {
         "text": ("all-MiniLM-L6-v2, to find words by meaning", lambda: profile.text.encode(["a word"])),
-        "vision": ("colour layout and gradients (weightless)", lambda: profile.vision.encode([picture])),
+        "vision": (
+            "colour layout and gradients (weightless)",
+            lambda: profile.vision.encode([picture]),
+        ),
         "sound": (
             "log-mel descriptor and onsets (weightless)",
             lambda: (profile.sound.encode([noise]), profile.onsets(profile.voice()).push(0, noise)),
@@ -66,6 +72,7 @@ def examine() -> list[Finding]:
     }
     for name, (detail, trial) in lanes.items():
         findings.append(_tried("lane", name, detail, trial))
+    findings += _profiles(all(finding.works for finding in findings))
     findings += _runtimes()
     for name, use in _LIBRARIES.items():
         try:
@@ -81,6 +88,23 @@ def _tried(kind: str, name: str, detail: str, trial: Callable[[], object]) -> Fi
     except (MnemeError, ImportError, OSError, RuntimeError) as error:
         return Finding(kind, name, False, f"{detail}: {' '.join(str(error).split())}")
     return Finding(kind, name, True, detail)
+
+
+def _profiles(lanes_work: bool) -> list[Finding]:
+    """What a new memory can be made with, and what `auto` would take; asks the hub where weights are lacking."""
+    embedded = "works with the network off" if lanes_work else "not all of its lanes work"
+    findings = [Finding("profile", "embedded", lanes_work, embedded)]
+    try:
+        outlook = pretrained.outlook()
+        named = load("encoders", pretrained.EncodersSettings, read_file(None)).profile
+    except MnemeError as error:
+        return [*findings, Finding("profile", "clip", False, str(error))]
+    chosen = f"would take {outlook.profile}" if named == "auto" else f"would take {named}, the settings name it"
+    return [
+        *findings,
+        Finding("profile", "clip", outlook.profile == "clip", outlook.why),
+        Finding("profile", "auto", True, chosen),
+    ]
 
 
 def _runtimes() -> list[Finding]:

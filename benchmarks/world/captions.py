@@ -41,6 +41,15 @@ OPENINGS = (
 )  # fmt: skip
 INSIDE = ("in the {room}", "in a {room}", "inside the {room}", "seen in the {room}", "standing in the {room}")
 PLACED = ("the {room} with {things}", "the {room}, where there is {things}", "the {room}: {things}", "{room}, {things}")
+ASKED = (
+    "when did I see {things} in the {room}?", "where was {things}? in the {room}", "{things}, {room}",
+    "look for {things} in the {room}", "is there {things} in the {room}?", "did {things} stand in the {room}?",
+    "which moment shows {things} in the {room}?", "the time {things} was seen in the {room}",
+    "{room} with {things} in it",
+    "do you remember {things} in the {room}?", "I saw {things} when I was in the {room}",
+    "{things} that is in the {room}",
+)  # fmt: skip
+"""How people ask, in training."""
 HELD_FRAMES = (
     "where in the {room} did I see {things}?",
     "show me the moment with {things} in the {room}",
@@ -54,6 +63,11 @@ SOUND_FRAMES = (
     "{a_sound} nearby", "there is the noise of {a_sound}",
 )  # fmt: skip
 HELD_SOUND_FRAMES = ("when did I hear {a_sound}?", "did something sound like {a_sound}?", "listen for {a_sound}")
+UNCOUNTED = (
+    "running ", "breaking ", "glass shattering", "water ", "someone ", "music", "knocking", "steps", "footsteps",
+    "whistling", "drumming", "dog barks", "cat meows", "smoke ", "engine ",
+)  # fmt: skip
+"""What takes no article."""
 
 
 def held_out(colour: str, kind: str, room: str) -> bool:
@@ -71,8 +85,7 @@ def name_of(term: Term, draw: Draw, split: Split) -> str:
 
 def a(words: str) -> str:
     """With its article."""
-    if words.startswith(("running ", "breaking ", "glass shattering", "water ", "someone ", "music", "knocking", "steps",
-                         "footsteps", "whistling", "drumming", "dog barks", "cat meows", "smoke ", "engine ")):  # fmt: skip
+    if words.startswith(UNCOUNTED):
         return words
     return ("an " if words[0] in "aeiou" else "a ") + words
 
@@ -100,17 +113,20 @@ def tell_thing(thing: Thing, draw: Draw, split: Split = "trained", *, full: floa
     return told
 
 
-def tell_scene(scene: Scene, draw: Draw, split: Split = "trained", *, most: int = 2, full: float = 0.3) -> str:
-    """A sentence about a scene: its first thing, at most `most` in all, and its room."""
+def tell_scene(
+    scene: Scene, draw: Draw, split: Split = "trained", *, most: int = 2, full: float = 0.3, asked: float = 0.0
+) -> str:
+    """A sentence about a scene: its first thing, at most `most` in all, and its room. `asked`: how often a question."""
     things = scene.things[: max(1, int(draw.integers(1, most + 1)))]
     told = " and ".join(tell_thing(thing, draw, split, full=full) for thing in things)
     if split == "held":
         room = name_of(ROOMS[scene.room], draw, "held" if draw.random() < 1 / 3 else "trained")
         return str(draw.choice(HELD_FRAMES)).format(room=room, things=told)
     room = name_of(ROOMS[scene.room], draw, split)
+    if asked and draw.random() < asked:
+        return str(draw.choice(ASKED)).format(room=room, things=told)
     if draw.random() < 0.25:
         words = str(draw.choice(PLACED)).format(room=room, things=told)
-        words = words if words.startswith(room) else words
     else:
         words = str(draw.choice(OPENINGS)) + told + " " + str(draw.choice(INSIDE)).format(room=room)
     if draw.random() < 0.15:

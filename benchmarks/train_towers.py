@@ -1,0 +1,45 @@
+"""`python -m benchmarks.train_towers`: trains both towers that ship, on the world, and writes their weights.
+
+python -m benchmarks.train_towers                                     # what was shipped: some 100 minutes on one core
+python -m benchmarks.train_towers --only image --shards 'laion/*.tar'  # one tower, on WebDataset shards of your own
+python -m benchmarks.train_towers --minutes 2 --out /tmp/weights       # a trial
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import train_image, train_sound
+
+MINUTES = {"image": 62.0, "sound": 10.0}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains one tower after the other."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.train_towers", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--only", choices=tuple(MINUTES), help="one of them")
+    parser.add_argument("--minutes", type=float, help="of each, in place of 62 and 10")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--shards", help="a pattern of WebDataset shards, in place of the world; with --only")
+    parser.add_argument("--out", type=Path, default=Path("encoders/weights"))
+    options = parser.parse_args(arguments)
+    if options.shards and not options.only:
+        parser.error("--shards hold pictures or sounds: say which with --only image or --only sound")
+    trainers = {"image": train_image.main, "sound": train_sound.main}
+    for what in [options.only] if options.only else list(MINUTES):
+        given = {
+            "--minutes": options.minutes or MINUTES[what], "--seed": options.seed, "--threads": options.threads,
+            "--device": options.device, "--out": options.out,
+        }  # fmt: skip
+        words = [word for name, value in given.items() for word in (name, str(value))]
+        trainers[what](words + (["--shards", options.shards] if options.shards else []))
+
+
+if __name__ == "__main__":
+    main()
