@@ -184,6 +184,8 @@ class Moment:
     """dBFS of the sound since the last moment; None without sound."""
     settled_ns: int = 0
     """No percept that starts before this will still come."""
+    pose: Pose | None = None
+    """Where the observer stood at `t_ns`, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ..errors import MemoryFormatError
 from ..records import Stream
 
-Kind = Literal["create", "observe", "replace", "recover", "compact", "widen"]
+Kind = Literal["create", "observe", "replace", "recover", "compact", "widen", "sleep", "forget", "repair"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from typing import Any
 from ..errors import MemoryFormatError, MnemeError
 from ..records import Event, Percept, Picture
 from . import ledger, manifest, tables, thumbnails
+from .changes import KEYS, Changes
 from .faults import error_number, mended
 from .ledger import Entry, Kind, StreamState, TableState
 from .settings import MemorySettings
@@ -53,6 +54,7 @@ class Writer:
         self._tables = self._open_tables()
         if self._tables[tables.LEDGER].count_rows() == 0:
             self._append_entry("create", {})
+        self._entry = last_entry(self._database, root)
         self._restore()
         self._widen()
         thumbnails.sweep(root)
@@ -78,24 +80,19 @@ class Writer:
         percepts: Sequence[tuple[Percept, bytes | None]],
         events: Sequence[Event],
         state: StreamState,
+        tokens: str | None = None,
     ) -> Entry:
         """Makes percepts (each with its JPEG) and events durable, with the new state of their take, in one step.
 
         A take of a higher number than the stream's stands beside it as its successor, in place of any other, and when
         it is done in its stead; what the stream no longer holds is deleted in the same step. On return all of it is
         on the disk; on a `MnemeError` (disk full, read-only) none of it counts, and all that was acknowledged before
-        still does.
+        still does. tokens: the file of token state that belongs to this commit; None: the one before stays.
         """
         import pyarrow as pa
 
         with self._mutex, mended("writing", self.root, kept=True):
-            if not self._sound:
-                self._restore()
-            if max(self._fragments.values()) >= self._compact_at:
-                self._try_to_compact()
-            if not self._sound:
-                self._restore()
-            self._sound = False
+            self._make_ready()
             streams = {**self.streams, state.stream.id: self._placed(state)}
             self._list_streams(streams)
             named = [(p, None if jpeg is None else thumbnails.store(self.root, p.id, jpeg)) for p, jpeg in percepts]
@@ -109,9 +106,40 @@ class Writer:
                 if rows:
                     self._tables[name].add(pa.Table.from_pylist(rows, schema=self._schemas[name]))
                     self._fragments[name] += 1
-            entry = self._append_entry(kind, streams)
+            entry = self._append_entry(kind, streams, tokens=tokens)
             self._sound = True
         return entry
+
+    def apply(self, kind: Kind, changes: Changes, tokens: str | None = None) -> Entry:
+        """Makes changes of what is stored durable, in one step as `commit` does; nothing of them counts on an error.
+
+        A stream that `changes.streams` leaves out is gone from the ledger: its rows have to be among those dropped.
+        """
+        with self._mutex, mended("writing", self.root, kept=True):
+            self._make_ready()
+            streams = self.streams if changes.streams is None else dict(changes.streams)
+            self._list_streams(streams)
+            for name, filters in changes.drop.items():
+                for each in filters:
+                    self._tables[name].delete(each)
+            for name, rows in changes.put.items():
+                if len(rows):
+                    merge = self._tables[name].merge_insert(list(KEYS[name]))
+                    merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+                    self._fragments[name] += 1
+            entry = self._append_entry(kind, streams, changes.note, tokens)
+            self._sound = True
+        return entry
+
+    def _make_ready(self) -> None:
+        """Takes back what a failed commit left, and compacts where that is due."""
+        if not self._sound:
+            self._restore()
+        if max(self._fragments.values()) >= self._compact_at:
+            self._try_to_compact()
+        if not self._sound:
+            self._restore()
+        self._sound = False
 
     def encode(self, picture: Picture) -> bytes:
         """A percept's picture as the JPEG that `commit` stores."""
@@ -202,12 +230,19 @@ class Writer:
                 raise
             return None
 
-    def _append_entry(self, kind: Kind, streams: Mapping[str, StreamState]) -> Entry:
+    def _append_entry(
+        self,
+        kind: Kind,
+        streams: Mapping[str, StreamState],
+        note: Mapping[str, Any] | None = None,
+        tokens: str | None = None,
+    ) -> Entry:
         table = self._tables[tables.LEDGER]
         states = {
             name: TableState(self._tables[name].version, self._tables[name].count_rows()) for name in tables.VERSIONED
         }
-        entry = Entry(table.count_rows() + 1, self._wall_ns(), kind, states, streams)
+        tokens = tokens or (self._entry.tokens if table.count_rows() else None)
+        entry = Entry(table.count_rows() + 1, self._wall_ns(), kind, states, streams, tokens, note or {})
         ledger.append(table, self._schemas[tables.LEDGER], entry)
         self._fragments[tables.LEDGER] += 1
         self._entry = entry

@@ -14,6 +14,7 @@ import pytest
 
 from mneme.errors import MemoryFormatError
 from mneme.memory import ledger, tables
+from mneme.memory.changes import Changes
 from mneme.memory.ledger import StreamState
 from mneme.memory.memory import Memory
 from mneme.memory.settings import MemorySettings
@@ -247,3 +248,49 @@ def test_tokens_and_vectors_of_both_kinds_fit_one_commit(root: Path) -> None:
     assert first.tokens is not None
     assert first.tokens.shape == (3, 4)
     assert (second.tokens, second.vector) == (None, None)
+
+
+def event_rows(*events: Event) -> Any:
+    import pyarrow as pa
+
+    schema = tables.schemas([Space("words", 4, "")])[tables.EVENTS]
+    return pa.Table.from_pylist([tables.event_row(event, 0) for event in events], schema=schema)
+
+
+def test_changes_drop_rows_and_put_others_in_their_place_in_one_commit(root: Path) -> None:
+    one = writer(root)
+    old, other = Event("day", 0, 10, 0, gist="old"), Event("day", 10, 20, 1, gist="other")
+    one.commit("observe", words("gone", "kept"), [old, other], replace(STATE, closed_ns=20, events=2))
+    gone = words("gone")[0][0].id
+    put = event_rows(replace(old, gist="new"), Event("day", 20, 30, 2, gist="more"))
+    changes = Changes({tables.PERCEPTS: [f"id = {tables.literal(gone)}"]}, {tables.EVENTS: put}, note={"why": "test"})
+    entry = one.apply("sleep", changes)
+    assert (entry.kind, entry.note) == ("sleep", {"why": "test"})
+    assert texts(root) == ["kept"]
+    assert [event.gist for event in StoredSnapshot(root).events()] == ["new", "other", "more"]
+    assert StoredSnapshot(root).entry == entry
+
+
+def test_changes_that_were_cut_off_before_the_ledger_count_for_nothing(root: Path, monkeypatch: Any) -> None:
+    one = writer(root)
+    one.commit("observe", words("a", "b"), [Event("day", 0, 10, 0, gist="old")], STATE)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledger, "append", die)
+    put = event_rows(Event("day", 0, 10, 0, gist="new"))
+    with pytest.raises(KeyboardInterrupt):
+        one.apply("forget", Changes({tables.PERCEPTS: ["true"]}, {tables.EVENTS: put}))
+    monkeypatch.undo()
+    assert texts(root) == ["a", "b"]
+    assert writer(root).entry.kind == "recover"
+    assert texts(root) == ["a", "b"]
+    assert [event.gist for event in StoredSnapshot(root).events()] == ["old"]
+
+
+def test_the_token_state_of_a_commit_stays_until_another_is_named(root: Path) -> None:
+    one = writer(root)
+    one.commit("observe", words("a"), [], STATE, tokens="tokens/1.safetensors")
+    assert one.commit("observe", words("b", start=3), [], STATE).tokens == "tokens/1.safetensors"
+    assert writer(root).apply("sleep", Changes(), tokens="tokens/2.safetensors").tokens == "tokens/2.safetensors"
