@@ -8,6 +8,7 @@
       tokens/                  state of the token banks, safetensors
 
 The list of streams is for people and tools that look at the folder: what was watched how far stands in the ledger.
+Spans that were erased on request stand here too, so that they can be seen without opening a table.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 from ..errors import MemoryFormatError
 from ..records import Space, Stream
+from .erased import Erased, from_plain
 
 FORMAT = "mneme"
 VERSION = 1
@@ -36,6 +38,10 @@ class Manifest:
     profile: str
     spaces: tuple[Space, ...]
     streams: tuple[Stream, ...] = ()
+    erased: tuple[Erased, ...] = ()
+    """What was erased on request and is not taken in again; the ledger's rows of kind `forget` are the truth."""
+    erasing: int | None = None
+    """While an erasure is under way: the commit before it. The next writer finishes one that was cut off."""
     others: Mapping[str, Any] = field(default_factory=dict)
     """Keys that this release does not know: kept as they are when the manifest is written again."""
 
@@ -72,6 +78,8 @@ def read(folder: Path) -> Manifest:
                 profile=table.pop("profile"),
                 spaces=tuple(Space(**space) for space in table.pop("spaces")),
                 streams=tuple(Stream(**stream) for stream in table.pop("streams")),
+                erased=from_plain(table.pop("erased", ())),
+                erasing=table.pop("erasing", None),
                 others=table,
             )
     except (ValueError, KeyError, TypeError) as error:
@@ -87,6 +95,10 @@ def read(folder: Path) -> Manifest:
 def write(folder: Path, manifest: Manifest) -> None:
     """Replaces the manifest in one step: written beside, flushed to the disk, renamed. Raises `OSError`."""
     table = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
+    if not manifest.erased:
+        del table["erased"]
+    if manifest.erasing is None:
+        del table["erasing"]
     table |= table.pop("others")
     beside = folder / (FILE + ".new")
     with beside.open("w", encoding="utf-8") as file:

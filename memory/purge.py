@@ -1,0 +1,115 @@
+"""Purging: what the tables no longer show is made to be on the disk no longer.
+
+Lance marks deleted rows and keeps them in their files, in indexes and in older versions. So after an erasure every
+fragment that has a deletion is written anew without it, indexes are made anew, the ledger's older rows lose what they
+say of the erased, all versions but the newest go, and with them every file that no version names. The order keeps a
+crash harmless: a version is ledgered before the older ones go, and all of it can be done again.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from ..errors import MnemeError
+from . import tables, thumbnails
+
+TOKENS = "tokens"
+"""Folder of the token state inside a memory."""
+_KEEP_ALL = timedelta(days=36500)
+_TRIES = 5
+_ROWS = 32
+"""A row's address is its fragment's number, shifted by so many bits, and its place in there."""
+
+
+def settle(root: Path, name: str, table: Any) -> None:
+    """A new version of the table whose files hold the rows that it shows and no others, and indexes of those alone.
+
+    Indexes but the word index are dropped: sleep makes them again.
+    """
+    table.optimize(cleanup_older_than=_KEEP_ALL)
+    for fragment in _deleted_from(folder_of(root, name)):
+        first = fragment << _ROWS
+        rows = f"_rowid >= {first} AND _rowid < {first + (1 << _ROWS)}"
+        if table.count_rows(rows):
+            table.update(where=rows, values_sql={"id": "id"})  # an update writes its rows into a new fragment
+    if name == tables.PERCEPTS:
+        index_words(table, replace=True)
+    for index in table.list_indices():
+        if list(index.columns) != ["text"]:
+            table.drop_index(index.name)
+    for _ in range(_TRIES):
+        before = table.version
+        table.optimize(cleanup_older_than=_KEEP_ALL)
+        if table.version == before:  # so that `only_newest` finds nothing more to do, and the ledgered version stays
+            return
+    raise MnemeError(f"table {name!r} of {root} does not come to rest", "try again")
+
+
+def index_words(table: Any, *, replace: bool = False) -> None:
+    """Makes the word index of `percepts`."""
+    from lancedb.index import FTS
+
+    table.create_index("text", config=FTS(with_position=False), replace=replace)
+
+
+def only_newest(table: Any) -> None:
+    """Removes every version but the newest, and every file that it does not name.
+
+    Only for the holder of the lock, with the table settled: nobody else writes what would be taken for a leftover.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # lancedb warns that no older version can be read: that is meant
+        table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+
+
+def rewrite_ledger(table: Any, schema: Any, gone: Collection[str]) -> None:
+    """The ledger with its rows and their numbers, but without what they say of the erased.
+
+    gone: streams that the memory no longer has. Words in the notes of all rows but those of erasures themselves go,
+    numbers stay: what a note quotes is not told apart from what it says.
+    """
+    import pyarrow as pa
+
+    rows = table.to_arrow().to_pylist()
+    for row in rows:
+        row["streams"] = json.dumps(_without(json.loads(row["streams"]), gone), ensure_ascii=False)
+        if row["kind"] != "forget":
+            row["note"] = json.dumps(_numbers(json.loads(row["note"])), ensure_ascii=False)
+    table.add(pa.Table.from_pylist(rows, schema=schema), mode="overwrite")
+
+
+def remove_orphans(root: Path, named: Collection[str], tokens: str | None) -> int:
+    """Removes thumbnails that no row names and token state that the last commit does not; how many files went."""
+    orphans = [root / path for path in thumbnails.stored(root) - set(named)]
+    orphans += [path for path in (root / TOKENS).glob("**/*") if path.is_file() and path != root / (tokens or "")]
+    for path in orphans:
+        path.unlink(missing_ok=True)
+    return len(orphans)
+
+
+def folder_of(root: Path, name: str) -> Path:
+    """Where a table's files lie."""
+    return root / tables.FOLDER / f"{name}.lance"
+
+
+def _deleted_from(folder: Path) -> list[int]:
+    """Numbers of fragments that have, or had in some version, deleted rows: `_deletions/<fragment>-<version>-<n>.*`."""
+    return sorted({int(path.name.split("-")[0]) for path in (folder / "_deletions").glob("*-*")})
+
+
+def _without(streams: dict[str, Any], gone: Collection[str]) -> dict[str, Any]:
+    return {name: state for name, state in streams.items() if name not in gone}
+
+
+def _numbers(note: Any) -> Any:
+    """A note without its strings, keys apart."""
+    if isinstance(note, Mapping):
+        return {key: _numbers(value) for key, value in note.items() if not isinstance(value, str)}
+    if isinstance(note, list):
+        return [_numbers(value) for value in note if not isinstance(value, str)]
+    return note

@@ -1,0 +1,139 @@
+"""What a person asks to have forgotten, and the spans of streams in which that lies.
+
+A target is a stream or a span of one, an event, a place, or words. Erasure is by time: what else was perceived while
+the target was there (the picture behind a sentence, the voice in a room) goes with it. It is exact: words are found as
+words, not by what they mean.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import MnemeError
+from ..records import Percept
+from . import tables
+from .erased import FOREVER, Erased, joined, span_of
+from .ledger import StreamState
+from .writer import Writer
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Exactly one of: a stream (whole, or within a span), an event, a place, words."""
+
+    stream: str | None = None
+    t0_ns: int | None = None
+    t1_ns: int | None = None
+    event: str | None = None
+    """Id of an event."""
+    place: str | None = None
+    """Key, name or id of a place, whatever its case."""
+    text: str | None = None
+    """Words that stand together in what was said, shown or seen; case and punctuation do not count."""
+
+    def __post_init__(self) -> None:
+        """Raises `MnemeError` of none, of several, and of a span without a stream or without a length."""
+        kinds = [kind for kind in ("stream", "event", "place", "text") if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            said = " and ".join(kinds) or "nothing"
+            raise MnemeError(f"{said} was named to be forgotten", "name a stream, an event, a place or words, one of them")
+        if self.stream is None and (self.t0_ns, self.t1_ns) != (None, None):
+            raise MnemeError("a time to be forgotten says little without its stream", "name the stream too")
+        if (self.t0_ns or 0) >= (FOREVER if self.t1_ns is None else self.t1_ns):
+            raise MnemeError("the span to be forgotten ends before it begins", "give its times the other way round")
+        if self.text is not None and not phrase(self.text):
+            raise MnemeError("there are no words to be forgotten", "give the words as they were said or shown")
+
+    @property
+    def kind(self) -> str:
+        """Of which kind it is, in a word."""
+        if self.stream is not None:
+            return "span" if self.spanned else "stream"
+        return "event" if self.event is not None else "place" if self.place is not None else "text"
+
+    @property
+    def spanned(self) -> bool:
+        """Whether only a part of the stream is meant."""
+        return self.t0_ns is not None or self.t1_ns is not None
+
+
+def phrase(text: str) -> str:
+    """The words of a text, one space around each, so that a phrase in it is a part of it; "" where there are none.
+
+    >>> phrase("the RED mug") in phrase("Where is the red mug?"), phrase("red") in phrase("a hundred")
+    (True, False)
+    """
+    words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return f" {' '.join(words)} " if words else ""
+
+
+def spans_of(target: Target, writer: Writer, pending: Iterable[Percept] = ()) -> tuple[Erased, ...]:
+    """Where the target lies, in every stream of the same source. Raises `MnemeError` where it is nowhere.
+
+    pending: what recorders hold and have not stored.
+    """
+    states = {name: state for name, known in writer.streams.items() for state in [known]}
+    if target.stream is not None:
+        spans = [_asked(target, states)]
+    elif target.event is not None:
+        rows = writer.read(tables.EVENTS, f"id = {tables.literal(target.event)}", ["stream", "t0_ns", "t1_ns"])
+        spans = [span_of(states[r["stream"]].stream, r["t0_ns"], r["t1_ns"]) for r in rows.to_pylist()]
+        if not spans:
+            raise MnemeError(f"there is no event {target.event!r} in this memory", "mneme events lists those there are")
+    elif target.place is not None:
+        spans = list(_in_place(target.place, writer, states))
+        if not spans:
+            raise MnemeError(f"nothing in this memory was perceived in a place {target.place!r}", "nothing was changed")
+    else:
+        spans = list(_with_words(phrase(target.text or ""), writer, states, pending))
+        if not spans:
+            raise MnemeError("these words stand nowhere in this memory", "nothing was changed")
+    return joined(spans)
+
+
+def _asked(target: Target, states: Mapping[str, StreamState]) -> Erased:
+    state = states.get(target.stream or "")
+    if state is None:
+        known = ", ".join(sorted(states)) or "none"
+        raise MnemeError(f"there is no stream {target.stream!r} in this memory", f"it knows {known}")
+    if target.spanned:
+        return span_of(state.stream, target.t0_ns or 0, FOREVER if target.t1_ns is None else target.t1_ns)
+    return span_of(state.stream, 0, FOREVER)
+
+
+def _with_words(
+    words: str, writer: Writer, states: Mapping[str, StreamState], pending: Iterable[Percept]
+) -> Iterator[Erased]:
+    rows = writer.read(tables.PERCEPTS, "text IS NOT NULL", ["stream", "t0_ns", "t1_ns", "text"]).to_pylist()
+    rows += [{"stream": p.stream, "t0_ns": p.t0_ns, "t1_ns": p.t1_ns, "text": p.text} for p in pending if p.text]
+    for row in rows:
+        if words in phrase(row["text"]) and row["stream"] in states:
+            yield span_of(states[row["stream"]].stream, row["t0_ns"], max(row["t1_ns"], row["t0_ns"] + 1))
+
+
+def _in_place(place: str, writer: Writer, states: Mapping[str, StreamState]) -> Iterator[Erased]:
+    """From each arrival there to the next place that is known, or to the end of what was perceived."""
+    called = place.casefold()
+    known = writer.read(tables.PLACES, columns=["id", "stream", "key", "name"]).to_pylist()
+    own = {(r["stream"], r["key"]) for r in known if called in (r["id"], (r["key"] or "").casefold(), r["name"].casefold())}
+    rows: list[dict[str, Any]] = writer.read(
+        tables.PERCEPTS, "place IS NOT NULL", ["stream", "take", "t0_ns", "t1_ns", "place"]
+    ).to_pylist()
+    rows.sort(key=lambda r: (r["stream"], r["take"], r["t0_ns"]))
+    stay: dict[str, Any] | None = None
+    for row in [*rows, None]:
+        there = row is not None and ((row["stream"], row["place"]) in own or row["place"].casefold() == called)
+        same = stay is not None and row is not None and all(stay[key] == row[key] for key in ("stream", "take"))
+        if stay is not None and (not there or not same):
+            left_ns = row["t0_ns"] if same and row is not None else states[stay["stream"]].seen_ns
+            yield span_of(states[stay["stream"]].stream, stay["t0_ns"], max(left_ns, stay["t1_ns"]))
+            stay = None
+        if there and row is not None:
+            t1_ns = max(row["t1_ns"], row["t0_ns"] + 1)
+            stay = dict(row, t1_ns=t1_ns) if stay is None else dict(stay, t1_ns=max(stay["t1_ns"], t1_ns))
