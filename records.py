@@ -171,6 +171,38 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Somewhere a stream was, as it knows it: what `Percept.place` names by its key."""
+
+    id: str
+    stream: str
+    key: str
+    """What percepts carry: the name that they came with or, of a place that was found, its id."""
+    name: str = ""
+    """What a person calls it; else the name that its percepts came with, or empty."""
+    x: float | None = None
+    """Metres, in the frame of the stream's poses; None where no pose is known."""
+    y: float | None = None
+    z: float | None = None
+    yaw: float | None = None
+    spread: float | None = None
+    """How far from there the observer stood and was still in it, metres."""
+    visits: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    """When the observer was placed there last."""
+    moves: tuple[tuple[str, int], ...] = ()
+    """(id of a place, how often the observer went there from here), by id."""
+    vectors: Mapping[str, Vector] = field(default_factory=dict, compare=False)
+    """space -> float32[d], unit length: how it looks, where places are told apart by that."""
+
+    @property
+    def renamed(self) -> bool:
+        """Whether a person gave it its name."""
+        return self.name not in ("", self.key)
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """What the senses made of one instant: what passes from perception to memory."""
 

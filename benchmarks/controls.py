@@ -22,7 +22,7 @@ from mneme.pipeline.evidence import ReasonSettings
 from mneme.pipeline.extractive import Extractive
 from mneme.pipeline.picture import read_picture
 from mneme.pipeline.sight import sight_of
-from mneme.records import Answer, Event, Percept, to_ns
+from mneme.records import Answer, Event, Percept, Place, to_ns
 
 from .scoring import Question
 
@@ -44,6 +44,9 @@ class Reduced:
 
     def events(self, stream: str | None = None) -> list[Event]:
         return self.whole.events(stream)
+
+    def places(self, stream: str | None = None) -> list[Place]:
+        return self.whole.places(stream)
 
     def percepts(self, **filters: Any) -> list[Percept]:
         return [p for p in self.whole.percepts(**filters) if self.keeps(p)]

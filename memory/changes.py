@@ -16,7 +16,7 @@ from .ledger import StreamState
 KEYS: Mapping[str, tuple[str, ...]] = {
     tables.PERCEPTS: ("id", "take"),
     tables.EVENTS: ("id", "take"),
-    tables.PLACES: ("id",),
+    tables.PLACES: ("id", "take"),
 }
 """Table -> the columns that tell its rows apart: while a stream is being replaced two takes may hold the same id."""
 

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ..errors import MemoryFormatError, MnemeError
-from ..records import Event, Percept, Space, Stream, to_ns
-from . import manifest, tables
+from ..records import Event, Percept, Place, Space, Stream, to_ns
+from . import manifest, naming, recall_log, tables
+from .as_of import AsOf
 from .check import Report, check
 from .episodic import ExtractiveSummariser, Summariser
-from .faults import mended
+from .faults import is_vanished, mended
 from .ledger import StreamState
 from .lock import WriterLock
 from .manifest import Manifest
 from .pace import Pace
 from .recorder import Ack, Boundaries, Recorder
 from .settings import MemorySettings
+from .spatial import PlaceSettings
 from .store import StoredSnapshot, connect
 from .writer import Writer
 
 _log = logging.getLogger(__name__)
+_TRIES = 5
+T = TypeVar("T")
 
 __all__ = ["Ack", "Memory", "Recorder", "Report"]
 
@@ -32,9 +36,17 @@ __all__ = ["Ack", "Memory", "Recorder", "Report"]
 class Memory:
     """Open for reading (any number at a time, beside a writer too) or for writing (one at a time)."""
 
-    def __init__(self, root: Path, settings: MemorySettings, lock: WriterLock | None, writer: Writer | None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settings: MemorySettings,
+        lock: WriterLock | None,
+        writer: Writer | None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
         """Use `create` or `open`."""
         self.root = root
+        self._clock = clock
         self._settings = settings
         self._lock = lock
         self._writer = writer
@@ -89,13 +101,13 @@ class Memory:
         with mended("opening", root):
             manifest.read(root)
             if mode == "r":
-                return cls(root, settings or MemorySettings(), None, None)
+                return cls(root, settings or MemorySettings(), None, None, clock)
             return cls._writing(root, WriterLock(root, clock()), settings or MemorySettings(), clock)
 
     @classmethod
     def _writing(cls, root: Path, lock: WriterLock, settings: MemorySettings, clock: Callable[[], int]) -> Memory:
         try:
-            return cls(root, settings, lock, Writer(root, settings, clock))
+            return cls(root, settings, lock, Writer(root, settings, clock), clock)
         except BaseException:
             lock.release()
             raise
@@ -161,6 +173,7 @@ class Memory:
             boundaries=boundaries,
             separator=lambda: Separator(self._settings.separation),
             summarise=summarise or ExtractiveSummariser(self._settings.gist_chars),
+            places=PlaceSettings(self._settings.place_radius_m, self._settings.place_likeness, self._settings.places),
             replacing=replace,
             ended=lambda: self._recorders.pop(stream.id, None),
         )
@@ -196,9 +209,42 @@ class Memory:
             raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
         self._writer.commit("observe", percepts, events, state)
 
-    def snapshot(self) -> StoredSnapshot:
-        """The memory as it stands at its latest commit."""
-        return StoredSnapshot(self.root, self._database)
+    def name_place(self, place: str, name: str) -> Place:
+        """Gives a place (by its id, its key or its name) a name that a person chose; "": takes it away. Durable.
+
+        Watching the stream anew keeps it. Raises `MnemeError` of a memory that is open for reading, of a place that is
+        not known or not one alone, and of what is no name.
+        """
+        if self._writer is None:
+            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
+        named, changes = naming.named(self.snapshot(), place, name)
+        self._writer.apply("name", changes)
+        recorder = self._recorders.get(named.stream)
+        if recorder is not None:
+            recorder.rename(named)
+        return named
+
+    def snapshot(self, as_of: AsOf | None = None) -> StoredSnapshot:
+        """The memory as it stands at its latest commit, or as it stood then; `MnemeError` of a past that is not kept."""
+        return StoredSnapshot(self.root, self._database, as_of)
+
+    def reading(self, read: Callable[[StoredSnapshot], T], as_of: AsOf | None = None) -> T:
+        """What `read` makes of a snapshot; of a later one, made anew, where its files went away meanwhile.
+
+        Nobody waits for readers: sleep that needs the room and erasure remove old versions at once. What `read` gives
+        is of one snapshot alone.
+        """
+        for _ in range(_TRIES):
+            try:
+                return read(self.snapshot(as_of))
+            except MnemeError as error:
+                if error.__cause__ is None or not is_vanished(error.__cause__):
+                    raise
+        return read(self.snapshot(as_of))
+
+    def recalled(self, ids: Iterable[str]) -> None:
+        """Notes that an answer rests on these percepts and events, which renews them in sleep; never fails."""
+        recall_log.append(self.root, ids, self._clock())
 
     def check(self) -> Report:
         """Whether what is stored is what the format promises."""

@@ -20,13 +20,15 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..errors import MnemeError
-from ..records import Event, Moment, Percept, Stream
+from ..records import Event, Moment, Percept, Place, Stream
 from .episodic import Summariser, in_order
 from .ledger import Kind, StreamState
 from .pace import Pace
 from .resume import Seam
 from .sensory import SensoryRing
+from .spatial import PlaceSettings
 from .store import StoredSnapshot
+from .whereabouts import Whereabouts
 from .working import OpenEvent, Separator
 from .writer import Writer
 
@@ -77,6 +79,7 @@ class Recorder:
         boundaries: Boundaries,
         separator: Callable[[], Separator],
         summarise: Summariser,
+        places: PlaceSettings,
         replacing: bool = False,
         ended: Callable[[], object] = lambda: None,
     ) -> None:
@@ -96,7 +99,9 @@ class Recorder:
         known = writer.streams.get(stream.id)
         self._replacing = replacing and known is not None
         self._state = _go_on(stream, known, replacing)
-        self._resume_ns, stored = self._left_off()
+        self._resume_ns, stored, known_places = self._left_off()
+        named = self._snapshot().places(stream.id) if self._replacing else []
+        self._whereabouts = Whereabouts(stream.id, places, known_places, self._state.closed_ns, named)
         self._seam = Seam(self._state.closed_ns, stored)
         if self._state.closed_ns:
             boundaries.resume(self._state.closed_ns)
@@ -140,12 +145,14 @@ class Recorder:
         """
         self._refuse_foreign(moment)
         self.sensory.push(moment)
+        self._whereabouts.observe(moment)
         joined = [p for percept in moment.percepts if (p := self._seam.join(percept)) is not None]
         self._arrived.extend(p for p in joined if p.t0_ns >= self._state.closed_ns)
         if moment.t_ns != self._moment_ns:
             self._cut(self._boundaries.push(moment.t_ns, moment.change, moment.loudness_db))
         self._moment_ns = moment.t_ns
         settled_ns = min(moment.settled_ns, self._boundaries.settled_ns)
+        self._whereabouts.settle(min(self._boundaries.settled_ns, moment.t_ns + 1), settled_ns)
         self._take_up(self._boundaries.settled_ns)
         self._seen_ns = max(self._seen_ns, settled_ns)
         if self._closable(moment.settled_ns) or (self._unstored and self._pace.due(id(self), self._monotonic_ns())):
@@ -160,11 +167,13 @@ class Recorder:
         """
         self._refuse_ended()
         self._cut([cut_ns for cut_ns in self._boundaries.flush() if cut_ns < t_end_ns])
+        self._whereabouts.settle(None)
         late = [max(p.t1_ns, p.t0_ns + 1) for p in (*self._arrived, *self._open[-1].members) if p.t0_ns >= t_end_ns]
         end_ns = max([t_end_ns, self._open[-1].t0_ns, *late])
         self._take_up(None)
         self._seen_ns = max(self._seen_ns, end_ns)
         ends = [event.t0_ns for event in self._open[1:]] + ([end_ns] if end_ns > self._open[-1].t0_ns else [])
+        self._whereabouts.cut(ends[-1] if ends else end_ns)
         ack = self._commit(ends, done=True)
         self._ended()
         return ack
@@ -182,6 +191,7 @@ class Recorder:
         for cut_ns in cuts:
             if cut_ns > self._open[-1].t0_ns:
                 self._open.append(self._open[-1].split(cut_ns))
+                self._whereabouts.cut(cut_ns)
 
     def _take_up(self, before_ns: int | None) -> None:
         """Gives each arrived percept that starts before that time (None: all) to the event in which it starts."""
@@ -189,6 +199,8 @@ class Recorder:
         if not ready:
             return
         for percept in in_order(ready):
+            if percept.place is None:
+                percept = replace(percept, place=self._whereabouts.at(percept.t0_ns))
             event = next(event for event in reversed(self._open) if event.t0_ns <= percept.t0_ns)
             if event.add(percept):
                 jpeg = None if percept.picture is None else self._writer.encode(percept.picture)
@@ -211,22 +223,31 @@ class Recorder:
             done=done,
         )
         kind: Kind = "replace" if self._replacing and done else "observe"
-        self._writer.commit(kind, self._unstored, events, state)
+        places = self._whereabouts.changed(ends[-1]) if ends else []
+        self._writer.commit(kind, self._unstored, events, state, places=places)
         percepts = tuple(percept for percept, _ in self._unstored)
         self._state, self._unstored = state, []
+        if ends:
+            self._whereabouts.stored(ends[-1], places)
         self._open = self._open[len(ends) :]
         self._pace.committed(id(self), self._monotonic_ns())
         return Ack(state.seen_ns, percepts)
 
-    def _left_off(self) -> tuple[int, list[Percept]]:
-        """Where the last closed event begins, and what is stored that reaches behind its end or starts there."""
+    def rename(self, place: Place) -> None:
+        """A person gave one of the stream's places another name; that is stored already."""
+        self._whereabouts.rename(place)
+
+    def _snapshot(self) -> StoredSnapshot:
+        return StoredSnapshot(self._writer.root)
+
+    def _left_off(self) -> tuple[int, list[Percept], list[Place]]:
+        """Where the last closed event begins, what is stored that reaches behind its end or starts there, the places."""
         if self._state.take not in self._writer.takes(self.stream.id):
-            return 0, []
-        snapshot = StoredSnapshot(self._writer.root)
-        snapshot = snapshot.ahead() if self._replacing else snapshot
+            return 0, [], []
+        snapshot = self._snapshot().ahead() if self._replacing else self._snapshot()
         starts = [event.t0_ns for event in snapshot.events(self.stream.id)]
         stored = snapshot.percepts(stream=self.stream.id, t0_ns=self._state.closed_ns, with_vectors=True)
-        return (starts[-1] if starts else 0), stored
+        return (starts[-1] if starts else 0), stored, snapshot.places(self.stream.id)
 
     def _refuse_ended(self) -> None:
         if self._state.done:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..records import Event, Lane, Percept, Vector
+from ..records import Event, Lane, Percept, Place, Vector
 from .ledger import StreamState
 
 
@@ -31,6 +31,10 @@ class Snapshot(Protocol):
 
     def events(self, stream: str | None = None) -> list[Event]:
         """In order of (stream, t0)."""
+        ...
+
+    def places(self, stream: str | None = None) -> list[Place]:
+        """In order of (stream, when they were founded)."""
         ...
 
     def percepts(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MemoryFormatError
-from ..records import Event, Lane, Link, Percept, Space, Vector
+from ..records import Event, Lane, Link, Percept, Place, Space, Vector
 
 FOLDER = "tables"
 PERCEPTS = "percepts"
@@ -70,7 +70,7 @@ def schemas(spaces: Sequence[Space]) -> dict[str, Any]:
         | {"lanes": names, "percepts": names, "links": links, **vectors}
     )  # fmt: skip
     places = (
-        {"id": text, "stream?": text, "name": text}
+        {"id": text, "stream?": text, "take?": pa.int32(), "key?": text, "name": text}
         | dict.fromkeys(["x?", "y?", "z?", "yaw?", "spread?"], pa.float64())
         | {"visits": whole, "first_ns?": whole, "last_ns?": whole, "moves": moves, **vectors}
     )
@@ -137,6 +137,17 @@ def event_row(event: Event, take: int) -> dict[str, Any]:
     return row | {column(space): np.asarray(vector, np.float32) for space, vector in event.vectors.items()}
 
 
+def place_row(place: Place, take: int) -> dict[str, Any]:
+    """One row of `places`."""
+    row: dict[str, Any] = {
+        "id": place.id, "stream": place.stream, "take": take, "key": place.key, "name": place.name, "x": place.x,
+        "y": place.y, "z": place.z, "yaw": place.yaw, "spread": place.spread, "visits": place.visits,
+        "first_ns": place.first_ns, "last_ns": place.last_ns,
+        "moves": [{"place": id, "count": count} for id, count in place.moves],
+    }  # fmt: skip
+    return row | {column(space): np.asarray(vector, np.float32) for space, vector in place.vectors.items()}
+
+
 def vectors_of(rows: Any, space: str) -> list[Vector | None]:
     """The vector column of `space` in a `pyarrow.Table`: float32[d] or None for each row."""
     cells = rows[column(space)].combine_chunks()
@@ -188,4 +199,16 @@ def events_of(rows: Any, spaces: Sequence[Space]) -> list[Event]:
                 links=tuple(Link(**link) for link in row["links"]),
             )
         )
+    return found
+
+
+def places_of(rows: Any, spaces: Sequence[Space]) -> list[Place]:
+    """Places from a `pyarrow.Table` of whole rows."""
+    columns: Mapping[str, list[Vector | None]] = {space.name: vectors_of(rows, space.name) for space in spaces}
+    found = []
+    for i, row in enumerate(rows.drop_columns([column(space.name) for space in spaces]).to_pylist()):
+        del row["take"]
+        row["moves"] = tuple((move["place"], move["count"]) for move in row["moves"])
+        vectors = {space: v for space, cells in columns.items() if (v := cells[i]) is not None}
+        found.append(Place(**row, vectors=vectors))
     return found

@@ -1,0 +1,132 @@
+"""Where a recording is, moment by moment: which place each percept gets, and the places as they stand at each cut.
+
+Places are a matter of order: they are folded in as time settles, so that what is stored with a closed event is exactly
+what was known at its end, and an interrupted recording that goes on from there finds the same places again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from ..records import Moment, Place
+from .spatial import AWAY_NS, Fix, PlaceMap, PlaceSettings, carry_names
+
+
+@dataclass(slots=True)
+class _Stay:
+    """A stretch of time in one place, or in none that is known."""
+
+    t0_ns: int
+    t1_ns: int
+    key: str | None
+
+
+class Whereabouts:
+    """The places of one recording; what comes in is in order of time as moments are."""
+
+    def __init__(
+        self,
+        stream: str,
+        settings: PlaceSettings,
+        places: Sequence[Place] = (),
+        from_ns: int = 0,
+        named: Iterable[Place] = (),
+    ) -> None:
+        """places: as they stood at `from_ns`, the end of the last closed event.
+
+        named: of the recording that this one replaces; the names that a person gave them go over.
+        """
+        self._settings = settings
+        self._map = PlaceMap(stream, settings, places)
+        self._named = list(named)
+        self._waiting: list[Fix] = []
+        """Not folded in yet, in order of time."""
+        self._from_ns = from_ns
+        """What comes late and is of before this changes no place."""
+        self._camera: str | None = None
+        here = self._map.here
+        known = here is not None and not here.vectors
+        self._stays = [_Stay(here.last_ns, here.last_ns, here.key)] if here is not None and known else []
+        self._at_cut: dict[int, list[Place]] = {}
+        self._stored = {place.id: place for place in places}
+
+    def observe(self, moment: Moment) -> None:
+        """Takes what a moment tells of where the stream is."""
+        given = {p.t0_ns: p.place for p in reversed(moment.percepts) if p.place is not None}
+        for t_ns, place in given.items():
+            self._note(Fix(t_ns, place, moment.pose))
+        if moment.pose is not None:
+            if not given:
+                self._note(Fix(moment.t_ns, pose=moment.pose))
+            return
+        if given or self._settings.likeness <= 0:
+            return
+        for percept in moment.percepts:
+            if percept.lane == "vision" and percept.vector is not None and percept.space is not None:
+                self._camera = percept.camera if self._camera is None else self._camera
+                if percept.camera == self._camera:  # two cameras look at two things
+                    self._note(Fix(percept.t0_ns, space=percept.space, vector=percept.vector))
+
+    def settle(self, until_ns: int | None, keep_ns: int | None = None) -> None:
+        """Folds in what is of before that time (None: everything).
+
+        keep_ns: nobody will ask for the place at an earlier time.
+        """
+        while self._waiting and (until_ns is None or self._waiting[0].t_ns < until_ns):
+            fix = self._waiting.pop(0)
+            self._from_ns = max(self._from_ns, fix.t_ns)
+            key = self._map.take(fix)
+            if self._stays and self._stays[-1].key == key:
+                self._stays[-1].t1_ns = fix.t_ns
+            else:
+                self._stays.append(_Stay(fix.t_ns, fix.t_ns, key))
+        if keep_ns is not None:
+            self._stays = self._stays[max(bisect_right(self._stays, keep_ns, key=lambda stay: stay.t0_ns) - 1, 0) :]
+
+    def cut(self, cut_ns: int) -> None:
+        """An event ends, another begins: keeps the places as they stand."""
+        self.settle(cut_ns)
+        self._from_ns = max(self._from_ns, cut_ns)
+        self._map.begin()
+        if self._stays and (here := self._map.here) is not None and here.vectors:
+            self._stays.append(_Stay(cut_ns, cut_ns, None))  # how it looked says nothing about another scene
+        self._at_cut[cut_ns] = self._map.places
+
+    def at(self, t_ns: int) -> str | None:
+        """The place at a time that has settled; none where the last that is known lies too long ago."""
+        i = bisect_right(self._stays, t_ns, key=lambda stay: stay.t0_ns) - 1
+        if i < 0 or t_ns - self._stays[i].t1_ns > AWAY_NS:
+            return None
+        return self._stays[i].key
+
+    def changed(self, cut_ns: int) -> list[Place]:
+        """The places as they stand at a cut, those that are not stored like that already."""
+        places = carry_names(self._at_cut[cut_ns], self._named, self._settings.radius_m)
+        return [place for place in places if self._stored.get(place.id) != place]
+
+    def stored(self, cut_ns: int, places: Iterable[Place]) -> None:
+        """What `changed` gave for the cut is durable."""
+        self._stored |= {place.id: place for place in places}
+        self._at_cut = {at_ns: known for at_ns, known in self._at_cut.items() if at_ns > cut_ns}
+
+    def rename(self, place: Place) -> None:
+        """A person gave one of its places another name while it is recorded; it is stored already."""
+        self._named = [old for old in self._named if old.id != place.id]
+        self._map.rename(place.id, place.name)
+        self._at_cut = {
+            at_ns: [_renamed(known, place) for known in places] for at_ns, places in self._at_cut.items()
+        }
+        self._stored[place.id] = place
+
+    def _note(self, fix: Fix) -> None:
+        if fix.t_ns < self._from_ns:
+            return
+        at = bisect_right(self._waiting, fix.t_ns, key=lambda waiting: waiting.t_ns)
+        self._waiting.insert(at, fix)
+
+
+def _renamed(place: Place, renamed: Place) -> Place:
+    """The place, by its new name if it is the one that was renamed."""
+    return replace(place, name=renamed.name) if place.id == renamed.id else place
