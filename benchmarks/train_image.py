@@ -35,6 +35,8 @@ from .world.vocabulary import COLOURS, KINDS, ROOMS
 
 log = logging.getLogger("train_image")
 SCENES, SEED = 50_000, 77
+AGAIN = 0.6
+"""The rate of a second round, in rates of the first."""
 THERE, SURE = 0.5, 0.6
 """Chances from which a thing, and what it is, are claimed."""
 
@@ -70,6 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train_image", description=__doc__)
     parser.add_argument("--minutes", type=float, default=62.0)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--again", type=float, default=0.0, help="minutes of a second round, on more sentences")
+    parser.add_argument(
+        "--start", type=Path, help="in place of the first round: the weights that it ended with (.partial)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=1.5e-3)
@@ -97,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     strange = [strange_pictures, other_places]
     tower = _first_lesson(options, PicturePairs(told, phrases, strange), embed)
+    if options.again:
+        _train(tower, options, PicturePairs(more, phrases, strange), embed, again=True)
     beliefs = believe(tower, PicturePairs(more, phrases, strange), options.believed, options.seed + 1)
     compose(tower, beliefs, embed, minutes=options.composing, seed=options.seed)
     _keep(tower, options)
@@ -113,11 +121,24 @@ def _first_lesson(options: argparse.Namespace, pairs: PairSource, embed: EmbedTe
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.seed)
     tower = ImageTower(NAMES)
+    if options.start:
+        tower.load_state_dict(torch.load(options.start, weights_only=True))
+    else:
+        _train(tower, options, pairs, embed)
+    return tower
+
+
+def _train(
+    tower: ImageTower, options: argparse.Namespace, pairs: PairSource, embed: EmbedTexts, again: bool = False
+) -> None:
+    """Once from the start, or again from where that ended: the rate rises and falls a second time (warm restart:
+    Loshchilov and Hutter 2017)."""
+    steps, minutes = (None, options.again) if again else (options.steps, None if options.steps else options.minutes)
     settings = TrainSettings(
-        steps=options.steps, minutes=None if options.steps else options.minutes, batch=options.batch,
-        rate=options.rate, auxiliary=0.5, seed=options.seed, device=options.device,
+        steps=steps, minutes=minutes, batch=options.batch, rate=options.rate * (AGAIN if again else 1.0), auxiliary=0.5,
+        seed=options.seed + 100 * again, device=options.device,
     )  # fmt: skip
-    with (options.out / "image_tower.curve.jsonl").open("w", encoding="utf-8") as curve:
+    with (options.out / "image_tower.curve.jsonl").open("a" if again else "w", encoding="utf-8") as curve:
 
         def note(point: Point) -> None:
             curve.write(json.dumps({k: round(v, 5) for k, v in asdict(point).items()}) + "\n")
@@ -127,7 +148,6 @@ def _first_lesson(options: argparse.Namespace, pairs: PairSource, embed: EmbedTe
 
         train(tower, pairs, embed, settings, note)
     tower.to("cpu")
-    return tower
 
 
 def _keep(tower: ImageTower, options: argparse.Namespace) -> None:

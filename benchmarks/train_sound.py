@@ -246,7 +246,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         points = train(tower, source, lambda texts: text.encode(texts).vectors, settings, log)
     tower.to("cpu")
     temperature, threshold = calibrate(tower)
-    tower.save(path, temperature, threshold, note=f"benchmarks.train_sound, seed {options.seed}")
+    words = [", ".join(SOUNDS[name].known) for name in NAMES]
+    tower.save(path, temperature, threshold, words=words, note=f"benchmarks.train_sound, seed {options.seed}")
     figures = {
         "machine": machine(), "seed": options.seed, "steps": points[-1].step if points else 0,
         "seconds": points[-1].seconds if points else 0.0, "bytes": path.stat().st_size,

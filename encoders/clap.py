@@ -81,9 +81,10 @@ class ClapSound:
     published way takes windows at random.
     """
 
-    def __init__(self, spec: EncoderSpec, extractor: Any, runtime: Runtime) -> None:
-        """extractor: a `ClapFeatureExtractor`."""
+    def __init__(self, spec: EncoderSpec, extractor: Any, runtime: Runtime, scale: float = 100.0) -> None:
+        """extractor: a `ClapFeatureExtractor`. scale: what the model multiplies cosines with before it compares."""
         self._spec = spec
+        self.scale = scale
         self._extractor = extractor
         self._runtime = runtime
 
@@ -153,7 +154,8 @@ def load_clap(settings: ClapSettings) -> tuple[ClapSound, TextTower]:
         rows = tokenizer(texts, padding="max_length", truncation=True, max_length=most, return_tensors="np")
         return np.asarray(rows["input_ids"], np.int64), np.asarray(rows["attention_mask"], np.int64)
 
-    sound = ClapSound(EncoderSpec(title, "sound", space), extractor, hearing)
+    scale = float(model.logit_scale_a.exp())
+    sound = ClapSound(EncoderSpec(title, "sound", space), extractor, hearing, scale)
     return sound, TextTower(EncoderSpec(f"{title} text", None, space), tokenise, words, settings.prompt)
 
 

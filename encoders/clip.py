@@ -123,9 +123,13 @@ class WordTower(torch.nn.Module):
 class ClipVision:
     """A `PictureEncoder` of the space `clip`. Batches change a result by rounding only (1e-6 on a CPU)."""
 
-    def __init__(self, spec: EncoderSpec, prepare: Prepare, runtime: Runtime, batch: int = BATCH) -> None:
+    def __init__(
+        self, spec: EncoderSpec, prepare: Prepare, runtime: Runtime, batch: int = BATCH, scale: float = 100.0
+    ) -> None:
         self._spec = spec
         self.prepare = prepare
+        self.scale = scale
+        """What the model multiplies cosines with before it compares them."""
         self._runtime = runtime
         self._batch = batch
 
@@ -218,7 +222,7 @@ def load_clip(settings: ClipSettings) -> tuple[ClipVision, TextTower]:
     cuda = on_cuda(settings.device)
     device = "cuda" if cuda else "cpu"
     # The words first: the image tower, once it gives tokens, is no longer what the model expects.
-    dim = _dim(model, tokenizer)
+    dim, scale = _dim(model, tokenizer), float(model.logit_scale.exp())
     words = TorchRuntime(WordTower(_without_sight(model)), device=device, half=cuda)
     sight = TorchRuntime(ImageTower(model.visual, settings.grid), device=device, half=cuda)
     space = Space("clip", dim, weights)
@@ -228,7 +232,11 @@ def load_clip(settings: ClipSettings) -> tuple[ClipVision, TextTower]:
         return (tokenizer(texts).numpy(),)
 
     vision = ClipVision(
-        EncoderSpec(title, "vision", space), Prepare(config, settings.whole), sight, CUDA_BATCH if cuda else BATCH
+        EncoderSpec(title, "vision", space),
+        Prepare(config, settings.whole),
+        sight,
+        CUDA_BATCH if cuda else BATCH,
+        scale,
     )
     return vision, TextTower(EncoderSpec(f"{title} text", None, space), tokenise, words, settings.prompt)
 

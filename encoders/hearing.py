@@ -48,6 +48,8 @@ class SoundConfig:
     """The confidence below which no name is given."""
     temperature: float = 1.0
     """Of the chances: makes them as sure as they are right (Guo et al. 2017, arXiv:1706.04599)."""
+    words: tuple[str, ...] = ()
+    """What a percept says of each name, as "bell, ringing bell": who asks may use either word. Empty: the names."""
 
     @property
     def pooled(self) -> int:
@@ -64,7 +66,10 @@ class SoundConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> SoundConfig:
         """Raises KeyError, TypeError or ValueError for what is no configuration."""
         names, widths = tuple(map(str, values["names"])), tuple(map(int, values["widths"]))
-        return cls(names, widths, int(values["bands"]), float(values["threshold"]), float(values["temperature"]))
+        words = tuple(map(str, values.get("words", ())))
+        if words and len(words) != len(names):
+            raise ValueError(f"{len(words)} words for {len(names)} names")
+        return cls(names, widths, int(values["bands"]), float(values["threshold"]), float(values["temperature"]), words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,9 @@ class Hearing:
         """Vectors float32[b, 384], unit length, and words, of sounds float32[n] at 16 kHz of any length."""
         heard = self.hear(batch)
         named = self.named(heard)
-        return Encoded(heard.vectors, None, tuple(name for name, _ in named), tuple(sure for _, sure in named))
+        words = dict(zip(self.names, self.config.words or self.names, strict=True))
+        said = tuple(None if name is None else words[name] for name, _ in named)
+        return Encoded(heard.vectors, None, said, tuple(sure for _, sure in named))
 
     def name(self, batch: Sequence[Vector]) -> list[tuple[str | None, float]]:
         """For each sound its name and how sure it is (0 to 1, calibrated); None, and how sure, where it knows none."""

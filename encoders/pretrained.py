@@ -23,6 +23,8 @@ from . import hub
 from .base import CaptionReader, Listener, LookEncoder, PictureEncoder, SoundEncoder, TextEncoder
 
 if TYPE_CHECKING:
+    from .clap import ClapSound
+    from .clip import ClipVision
     from .phonetics import Pronouncer
     from .profiles import Embedded, Voice
     from .whisper import WhisperModel
@@ -89,7 +91,8 @@ class Clip:
 
     @property
     def vision(self) -> PictureEncoder:
-        return self._once(lambda: self._clip)[0]
+        """CLIP's sight, with words for what it sees (`zero_shot.NamedSight`)."""
+        return self._once(lambda: self._sight)
 
     @property
     def look(self) -> LookEncoder:
@@ -98,7 +101,8 @@ class Clip:
 
     @property
     def sound(self) -> SoundEncoder:
-        return self._once(lambda: self._clap)[0]
+        """CLAP's hearing, with words for what it hears (`zero_shot.NamedSound`)."""
+        return self._once(lambda: self._hearing)
 
     @property
     def ear(self) -> Pronouncer:
@@ -120,13 +124,27 @@ class Clip:
         return self._embedded.captions()
 
     @cached_property
-    def _clip(self) -> tuple[PictureEncoder, TextEncoder]:
+    def _sight(self) -> PictureEncoder:
+        from .zero_shot import NamedSight
+
+        vision, text = self._clip
+        return NamedSight(vision, text, vision.scale)
+
+    @cached_property
+    def _hearing(self) -> SoundEncoder:
+        from .zero_shot import NamedSound
+
+        sound, text = self._clap
+        return NamedSound(sound, text, sound.scale)
+
+    @cached_property
+    def _clip(self) -> tuple[ClipVision, TextEncoder]:
         from .clip import ClipSettings, load_clip
 
         return load_clip(load("clip", ClipSettings, self._settings))
 
     @cached_property
-    def _clap(self) -> tuple[SoundEncoder, TextEncoder]:
+    def _clap(self) -> tuple[ClapSound, TextEncoder]:
         from .clap import ClapSettings, load_clap
 
         return load_clap(load("clap", ClapSettings, self._settings))
@@ -191,11 +209,13 @@ def absent(settings: Mapping[str, Any] | None = None) -> list[str]:
 def choose(settings: Mapping[str, Any] | None = None, patience_s: float = hub.PATIENCE_S) -> Choice:
     """The profile of a memory that is created now: the one that the settings name (`[encoders] profile`), or `outlook`.
 
-    The choice is logged in one line. Errors: `SettingsError` for settings that cannot be.
+    What it came to by itself is logged in one line. Errors: `SettingsError` for settings that cannot be.
     """
     file = read_file(None) if settings is None else settings
     named = load("encoders", EncodersSettings, file).profile
-    choice = outlook(file, patience_s) if named == "auto" else Choice(named, "the settings name it")
+    if named != "auto":
+        return Choice(named, "the settings name it")
+    choice = outlook(file, patience_s)
     log.info("%s", choice.line)
     return choice
 

@@ -213,8 +213,6 @@ def _clip(config: Path | None = None) -> Any:
 
 PROFILES: Mapping[str, Callable[..., Any]] = {"embedded": _embedded, "towers": _towers, "clip": _clip}
 """name -> its maker, which takes the path of a settings file or nothing."""
-AUTO = "embedded"
-"""The profile that works everywhere; what `auto` means where a memory is created, `pretrained.choose` decides."""
 
 
 def make_profile(name: str, config: Path | None = None) -> Embedded:

@@ -105,10 +105,19 @@ class SoundTower(nn.Module):
         return F.cross_entropy(output.extra["logits"], wanted.clamp(min=-1), ignore_index=-1, label_smoothing=0.02)
 
     @torch.no_grad()
-    def save(self, path: Path, temperature: float = 1.0, threshold: float = 0.5, *, note: str = "") -> None:
+    def save(
+        self,
+        path: Path,
+        temperature: float = 1.0,
+        threshold: float = 0.5,
+        *,
+        words: Sequence[str] = (),
+        note: str = "",
+    ) -> None:
         """The folded weights, float16, as safetensors that `Hearing` reads; its settings in the file's metadata.
 
-        `temperature` calibrates the logits (Guo et al. 2017, arXiv:1706.04599); below `threshold` no name is given.
+        `temperature` calibrates the logits (Guo et al. 2017, arXiv:1706.04599); below `threshold` no name is given;
+        `words`: what a percept says of each name.
         """
         from safetensors.numpy import save_file
 
@@ -116,7 +125,7 @@ class SoundTower(nn.Module):
         for name, head in (("vector", self.vector), ("logits", self.logits)):
             arrays |= {f"{name}.weight": _array(head.weight), f"{name}.bias": _array(head.bias)}
         arrays["meanings"] = _array(self.meanings)
-        config = replace(self.config, threshold=threshold, temperature=temperature)
+        config = replace(self.config, threshold=threshold, temperature=temperature, words=tuple(words))
         path.parent.mkdir(parents=True, exist_ok=True)
         metadata = {"config": json.dumps(config.as_dict(), sort_keys=True), "note": note}
         save_file({k: v.astype(np.float16) for k, v in sorted(arrays.items())}, path, metadata=metadata)

@@ -82,8 +82,8 @@ def watch_many(
     if workers < 1:
         raise SettingsError(f"{workers} workers watch nothing", "give 1 or more")
     path = path.absolute()
-    chosen = chosen_profile(path, profile)
-    make_profile(chosen)  # refuses an unknown one; loads nothing yet
+    chosen = chosen_profile(path, profile, read_file(config))
+    make_profile(chosen, config)  # refuses an unknown one; loads nothing yet
     if is_held(path):  # told at once; the memory actor takes the lock
         raise LockedError(f"{path} is being written by {holder_of(path)}", "wait for it or end it")
     say = notice or (lambda _line: None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from ..encoders.profiles import AUTO
 from ..errors import MemoryFormatError, MnemeError, SettingsError
 from ..memory import manifest
 from ..memory.faults import mended
@@ -29,14 +29,19 @@ def exists(folder: Path) -> bool:
         return False
 
 
-def chosen_profile(path: Path, wanted: str | None) -> str:
-    """The profile of the memory in `path`, or of the one that will be made there.
+def chosen_profile(path: Path, wanted: str | None, settings: Mapping[str, Any] | None = None) -> str:
+    """The profile of the memory in `path`, or of the one that will be made there (`auto`: `pretrained.choose`).
 
-    Errors: `SettingsError` where another one was asked for by name; `MemoryFormatError`.
+    settings: of `config.read_file`. Errors: `SettingsError` where another one was asked for by name;
+    `MemoryFormatError`.
     """
     own = manifest.read(path).profile if exists(path) else None
     if own is None:
-        return AUTO if wanted in (None, "auto") else str(wanted)
+        if wanted not in (None, "auto"):
+            return str(wanted)
+        from ..encoders.pretrained import choose
+
+        return choose(settings).profile
     if wanted not in (None, "auto", own):
         raise SettingsError(
             f"{path} was made with profile {own!r}, not {wanted!r}",

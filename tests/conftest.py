@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+os.environ.setdefault("MNEME_ENCODERS_PROFILE", "embedded")  # new memories of tests ask no hub
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
