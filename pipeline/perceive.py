@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..records import NS_PER_S, Moment, Observation, Percept, samples_to_ns
+from ..records import NS_PER_S, Moment, Observation, Percept, Pose, samples_to_ns
 from .lanes import Sense
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Perception:
         self._percepts: list[Percept] = []  # gathered since the last moment, as are the two below
         self._energy = 0.0
         self._samples = 0
+        self._pose: Pose | None = None  # the newest since the last moment
         self._settled_ns = 0
         self._moment_ns = -MOMENT_NS
         self._end_ns = 0
@@ -123,6 +124,7 @@ class Perception:
         self._percepts += seen.percepts + heard.percepts
         self._energy += heard.energy
         self._samples += heard.samples
+        self._pose = observation.pose or self._pose
         self._end_ns = max(self._end_ns, observation.t_ns + samples_to_ns(heard.samples))
         self._settled_ns = min(
             (part.settled_ns for part in (seen, heard) if part.settled_ns is not None), default=observation.t_ns
@@ -144,8 +146,8 @@ class Perception:
     def _moment(self, t_ns: int, change: float | None) -> Moment:
         """What was gathered since the last moment, as one at `t_ns`."""
         loudness = None if self._samples == 0 else level_db(self._energy / self._samples)
-        moment = Moment(self._senses.stream, t_ns, tuple(self._percepts), change, loudness, self._settled_ns)
-        self._percepts, self._energy, self._samples = [], 0.0, 0
+        moment = Moment(self._senses.stream, t_ns, tuple(self._percepts), change, loudness, self._settled_ns, self._pose)
+        self._percepts, self._energy, self._samples, self._pose = [], 0.0, 0, None
         self._moment_ns = t_ns
         return moment
 

@@ -21,11 +21,13 @@ from .truth import Deed, Happening, Line, Noise, Presence, Sign, Visit, Waypoint
 from .vocabulary import ACTIONS, ALIVE, COLOURS, KINDS, MATERIALS, SOUNDS
 
 MOST = 3
-"""Objects that stand in one room, at most; a figure may come to them."""
+"""Objects that stand in one room, at most, unless a story has a number of its own; a figure may come to them."""
 SLOTS = (0.22, 0.5, 0.78)
 """Where they stand, from the left."""
 EDGE_S = 1.2
 """Nothing but a figure begins or ends this near to either end of a visit."""
+RARE_PERCENT = (10, 20)
+"""When a rare room is visited, as percentages of the story."""
 SHARE_NIGHT = 0.25
 _DEEDS: tuple[Deed | None, ...] = (None, "placed", "dropped", "taken", "hidden")
 _MAY = {"sound": 0.5, "line": 0.45, "sign": 0.22, "figure": 0.35, "moved": 0.3}
@@ -41,6 +43,10 @@ class Story:
     plan: FloorPlan
     day_ns: int
     """From one midnight to the next."""
+    objects: int | None = None
+    """How many objects there are in all, from the beginning to the end; None: as many as come up."""
+    rare: int | None = None
+    """A room that is visited twice only, early; nothing is carried into it or out of it unseen."""
 
     def visits(self) -> Iterator[Visit]:
         """The visits in order, told anew each time: they cover [0, length_ns) without a gap."""
@@ -52,19 +58,39 @@ class Story:
 
 
 def draw_story(
-    seed: int, minutes: float, *, rooms: int | None = None, twins: float = 0.0, day_minutes: float | None = None
+    seed: int,
+    minutes: float,
+    *,
+    rooms: int | None = None,
+    twins: float = 0.0,
+    day_minutes: float | None = None,
+    objects: int | None = None,
+    rare: bool = False,
 ) -> Story:
     """A story of that length.
 
     rooms: 4 to 10 by the length unless given. twins: see `draw_floorplan`. day_minutes: of a day and its night, half of
-    the story but at most 24 hours unless given. Raises ValueError where it is shorter than six seconds.
+    the story but at most 24 hours unless given. objects, rare: see `Story`; the rare room is the last of those that
+    no way leads through. Raises ValueError where it is shorter than six seconds.
     """
     if minutes < 0.1:
         raise ValueError(f"a story has at least 0.1 minutes, not {minutes}")
     rooms = rooms if rooms is not None else min(max(round(minutes * 0.3), 4), 10)
     day = day_minutes if day_minutes is not None else min(minutes / 2, 24 * 60)
     plan = draw_floorplan(seed, rooms, twins=twins)
-    return Story(seed, to_ns(minutes * 60), plan, to_ns(day * 60))
+    aside = [room.id for room in plan.rooms if _is_aside(plan, room.id)] if rare else []
+    return Story(seed, to_ns(minutes * 60), plan, to_ns(day * 60), objects, aside[-1] if aside else None)
+
+
+def _is_aside(plan: FloorPlan, room: int) -> bool:
+    """Whether every other room can be reached without going through this one."""
+    reached: set[int] = set()
+    ahead = [other.id for other in plan.rooms if other.id != room][:1]
+    while ahead:
+        here = ahead.pop()
+        reached.add(here)
+        ahead += [other for other in plan.next_to(here) if other != room and other not in reached]
+    return len(reached) == len(plan.rooms) - 1
 
 
 @dataclass(slots=True)
@@ -108,24 +134,40 @@ class _Teller:
         self._signed = 0
         self._items: list[_Item] = []
         self._seen = [-1] * len(self._plan.rooms)
+        self._due = [story.length_ns * share // 100 for share in RARE_PERCENT]
+        self._slots: tuple[float, ...] = SLOTS
+        if story.objects is not None:
+            each = -(-story.objects // len(self._plan.rooms))
+            self._slots = tuple(float(x) for x in np.linspace(0.1, 0.9, max(each + 2, MOST)))  # room for what moves
+            for k in range(story.objects):
+                self._put(self._new(), k % len(self._plan.rooms))
+            return
         for room in self._plan.rooms:
             for _ in range(int(self._draw.integers(1, MOST + 1))):
                 self._put(self._new(), room.id)
 
     def visits(self) -> Iterator[Visit]:
         here, entered, t_ns, ordinal = int(self._draw.integers(len(self._plan.rooms))), None, 0, 0
+        if here == self._story.rare:
+            here = self._plan.next_to(here)[0]
         while t_ns < self._story.length_ns:
             t1_ns = t_ns + to_ns(round(float(self._draw.uniform(11.0, 28.0)), 3))
             if self._story.length_ns - t1_ns < to_ns(8.0):
                 t1_ns = self._story.length_ns
-            onward = self._choose(here)
+            onward = self._choose(here, t_ns)
             yield self._visit(ordinal, here, entered, onward, t_ns, t1_ns)
             self._seen[here] = ordinal
             here, entered, t_ns, ordinal = onward, here, t1_ns, ordinal + 1
 
-    def _choose(self, here: int) -> int:
-        """The next room: rather one that was not seen for long."""
+    def _choose(self, here: int, t_ns: int) -> int:
+        """The next room: rather one that was not seen for long; the rare one where its time has come, else never."""
         near = self._plan.next_to(here) or (here,)
+        rare = self._story.rare
+        if rare in near:
+            if self._due and t_ns >= self._due[0]:
+                self._due.pop(0)
+                return rare
+            near = tuple(room for room in near if room != rare) or (here,)
         return min(near, key=lambda room: self._seen[room] + float(self._draw.uniform(0, 6)))
 
     def _visit(self, ordinal: int, here: int, entered: int | None, onward: int, t0_ns: int, t1_ns: int) -> Visit:
@@ -156,7 +198,7 @@ class _Teller:
     def _new(self) -> _Item:
         """An object never seen before; when there is none left, one that was carried away."""
         gone = [item for item in self._items if item.room is None]
-        if not self._fresh and gone:
+        if gone and (not self._fresh or len(self._items) == self._story.objects):
             return gone[int(self._draw.integers(len(gone)))]
         self._fresh = self._fresh or self._everything()  # a plan of a hundred rooms holds two of a kind
         colour, kind = self._fresh.pop()
@@ -176,18 +218,18 @@ class _Teller:
     def _put(self, item: _Item, room: int) -> None:
         """Into a free slot."""
         taken = {other.slot for other in self._items if other.room == room}
-        free = [slot for slot in range(len(SLOTS)) if slot not in taken]
+        free = [slot for slot in range(len(self._slots)) if slot not in taken]
         item.room, item.away, item.slot = room, False, free[int(self._draw.integers(len(free)))]
-        item.x = SLOTS[item.slot] + float(self._draw.uniform(-0.03, 0.03))
+        item.x = self._slots[item.slot] + float(self._draw.uniform(-0.03, 0.03))
         item.y = float(self._draw.uniform(0.7, 0.92))
 
     def _space(self, room: int) -> bool:
-        return sum(item.room == room for item in self._items) < MOST
+        return sum(item.room == room for item in self._items) < len(self._slots)
 
     def _move_unseen(self, here: int) -> None:
         """Something somewhere else is carried to another room, or stands in view again."""
-        away = [item for item in self._items if item.room not in (None, here)]
-        rooms = [room.id for room in self._plan.rooms if room.id != here and self._space(room.id)]
+        away = [item for item in self._items if item.room not in (None, here, self._story.rare)]
+        rooms = [room.id for room in self._plan.rooms if room.id not in (here, self._story.rare) and self._space(room.id)]
         if not away or not rooms:
             return
         item = away[int(self._draw.integers(len(away)))]
@@ -202,7 +244,7 @@ class _Teller:
             if back:
                 item, deed = back[0], "found"
                 item.away = False
-            elif self._space(here):
+            elif self._space(here) and (self._story.objects is None or any(i.room is None for i in self._items)):
                 gone = [item for item in self._items if item.room is None]
                 item = gone[int(self._draw.integers(len(gone)))] if gone and self._draw.random() < 0.6 else self._new()
                 self._put(item, here)
