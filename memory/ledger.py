@@ -6,6 +6,7 @@ do not see it and the next writer takes it back.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ from typing import Any, Literal
 from ..errors import MemoryFormatError
 from ..records import Stream
 
-Kind = Literal["create", "observe", "replace", "recover", "compact", "widen", "sleep", "forget", "repair"]
+Kind = Literal["create", "observe", "replace", "recover", "compact", "widen", "sleep", "forget", "repair", "name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,15 @@ def last(table: Any) -> Entry | None:
     count = table.count_rows()
     if not count:
         return None
-    row = table.take_offsets([count - 1]).to_arrow().to_pylist()[0]
-    if row["commit"] != count:
-        raise MemoryFormatError(f"the ledger has {count} rows and ends with commit {row['commit']}", "restore a copy")
+    entry = at(table, count)
+    if entry.commit != count:
+        raise MemoryFormatError(f"the ledger has {count} rows and ends with commit {entry.commit}", "restore a copy")
+    return entry
+
+
+def at(table: Any, commit: int) -> Entry:
+    """The row of that number, of those there are: rows have no gaps and keep their order."""
+    row = table.take_offsets([commit - 1]).to_arrow().to_pylist()[0]
     return Entry(
         commit=row["commit"],
         committed_ns=row["committed_ns"],
@@ -101,6 +108,19 @@ def last(table: Any) -> Entry | None:
         tokens=row["tokens"],
         note=json.loads(row["note"]),
     )
+
+
+def digest(entry: Entry) -> str:
+    """SHA-256 of a row as canonical JSON, in hexadecimal; without its streams, which a later erasure may shorten."""
+    row = {
+        "commit": entry.commit,
+        "committed_ns": entry.committed_ns,
+        "kind": entry.kind,
+        "tables": {name: asdict(state) for name, state in entry.tables.items()},
+        "note": dict(entry.note),
+    }
+    plain = json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(plain.encode()).hexdigest()
 
 
 def _plain(known: dict[str, Any]) -> dict[str, Any]:

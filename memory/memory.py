@@ -16,6 +16,7 @@ from .as_of import AsOf
 from .check import Report, check
 from .episodic import ExtractiveSummariser, Summariser
 from .faults import is_vanished, mended
+from .forget import Receipt, forget
 from .ledger import StreamState
 from .lock import WriterLock
 from .manifest import Manifest
@@ -24,13 +25,14 @@ from .recorder import Ack, Boundaries, Recorder
 from .settings import MemorySettings
 from .spatial import PlaceSettings
 from .store import StoredSnapshot, connect
+from .target import Target
 from .writer import Writer
 
 _log = logging.getLogger(__name__)
 _TRIES = 5
 T = TypeVar("T")
 
-__all__ = ["Ack", "Memory", "Recorder", "Report"]
+__all__ = ["Ack", "Memory", "Receipt", "Recorder", "Report"]
 
 
 class Memory:
@@ -148,6 +150,10 @@ class Memory:
                 f"{self.root} was made with profile {self._writer.manifest.profile!r}, not {stream.profile!r}",
                 "open it with its own profile or re-encode it (mneme reencode)",
             )
+        if any(span.whole for span in self._writer.erased(stream)):
+            raise MnemeError(
+                f"what {stream.source} shows was erased from this memory on request", "watch it into another one"
+            )
         known = self._writer.streams.get(stream.id)
         if known is not None and not replace:
             if known.done:
@@ -208,6 +214,28 @@ class Memory:
         if self._writer is None:
             raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
         self._writer.commit("observe", percepts, events, state)
+
+    def forget(
+        self,
+        *,
+        stream: str | None = None,
+        t0_ns: int | None = None,
+        t1_ns: int | None = None,
+        event: str | None = None,
+        place: str | None = None,
+        text: str | None = None,
+        summarise: Summariser | None = None,
+    ) -> Receipt:
+        """Erases a stream (or a span of it), an event, a place or words: one of them, in every tier and old version.
+
+        See `target.Target` for what each means and `forget.forget` for what it does. Percepts that are held by
+        recorders go too. Raises `MnemeError` of a memory that is open for reading, and where there is nothing of it.
+        """
+        if self._writer is None:
+            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
+        target = Target(stream, t0_ns, t1_ns, event, place, text)
+        summarise = summarise or ExtractiveSummariser(self._settings.gist_chars)
+        return forget(target, self._writer, self.recorders, summarise)
 
     def name_place(self, place: str, name: str) -> Place:
         """Gives a place (by its id, its key or its name) a name that a person chose; "": takes it away. Durable.

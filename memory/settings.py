@@ -21,5 +21,13 @@ class MemorySettings:
     """Length of an event's gist, at most."""
     fragments: int = 48
     """A table is compacted when it has this many: reading slows down with each (48: 30 ms more), badly past 256."""
-    horizon_s: float = 600.0
-    """Versions of the tables that were current within this time before the last compaction can still be read."""
+    place_radius_m: float = 2.0
+    """How far a place reaches from its middle where poses tell of places; 0: poses make none."""
+    place_likeness: float = 0.0
+    """Cosine from which a sight is of a known place where there is no pose; 0: looks make no places."""
+    places: int = 256
+    """Places of a stream, at most."""
+    horizon_s: float = 86_400.0
+    """How far back what the memory knew can be asked for (`as_of`), as long as the history has room."""
+    history_share: float = 4.0
+    """Old versions of a table take at most so many times what its current one does; a little is always granted."""

@@ -2,19 +2,23 @@
 
 A snapshot opens the last row of the ledger and checks out exactly the versions it names. So it never sees what was not
 acknowledged, needs no lock, and stays the same however long a writer works beside it. Of a stream that is being
-replaced it shows the take that is to go, whole, until the one that comes is done.
+replaced it shows the take that is to go, whole, until the one that comes is done. A snapshot of the past (`as_of`)
+opens an earlier row in the same way, as long as the versions that it names are kept.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import LockedError, MemoryFormatError
-from ..records import Event, Lane, Percept, Vector, to_ns
+from ..errors import LockedError, MemoryFormatError, MnemeError
+from ..records import Event, Lane, Percept, Place, Vector, to_ns
+from . import as_of as history
 from . import ledger, manifest, tables
+from .as_of import AsOf
 from .faults import is_vanished, mended
 from .ledger import StreamState
 from .lock import holder_of, is_held
@@ -50,13 +54,14 @@ def last_entry(database: Any, root: Path) -> ledger.Entry:
 
 
 class StoredSnapshot:
-    """A `Snapshot` of the memory in a folder, at its latest commit. Cheap to make: take one a question."""
+    """A `Snapshot` of the memory in a folder, at its latest or an earlier commit. Cheap to make: take one a question."""
 
-    def __init__(self, root: Path, database: Any = None) -> None:
-        """Raises `MemoryFormatError` of a folder that is not a memory.
+    def __init__(self, root: Path, database: Any = None, as_of: AsOf | None = None) -> None:
+        """Raises `MemoryFormatError` of a folder that is not a memory, `MnemeError` of a past that is kept no more.
 
         A compaction beside may clean up the versions between reading the ledger and opening the tables; then the
-        ledger has moved on, and it is read again.
+        ledger has moved on, and it is read again. as_of: as the memory stood then; of a time of a stream, without
+        what ended later.
         """
         self.root = root
         self.manifest = manifest.read(root)
@@ -64,14 +69,59 @@ class StoredSnapshot:
             self._database = connect(root) if database is None else database
             for attempt in range(_TRIES):
                 self.entry = last_entry(self._database, root)
+                if as_of is not None:
+                    self.entry = history.find(self._database.open_table(tables.LEDGER), as_of)
                 try:
                     self._percepts = self._open(tables.PERCEPTS)
                     self._events = self._open(tables.EVENTS)
+                    self._places = self._open(tables.PLACES)
                     break
                 except (ValueError, RuntimeError, OSError) as error:
-                    if not is_vanished(error) or attempt == _TRIES - 1:
+                    if not is_vanished(error):
                         raise
+                    if attempt == _TRIES - 1 or as_of is not None:
+                        self._refuse_lost(error)
         self._show(ahead=False)
+        if as_of is not None and as_of.kind == "stream":
+            with mended("reading", root):
+                self._end(history.stream_of(self.entry, as_of), as_of.value)
+
+    def _refuse_lost(self, error: Exception) -> None:
+        """`MnemeError` that says how far back the history goes; the error itself where the latest commit is lost."""
+
+        def opens(entry: ledger.Entry) -> bool:
+            return all(entry.tables[name].version >= first for name, first in kept.items() if name in entry.tables)
+
+        kept = {
+            name: min(v["version"] for v in self._database.open_table(name).list_versions())
+            for name in tables.VERSIONED
+        }
+        first = history.oldest(self._database.open_table(tables.LEDGER), opens)
+        if first is None or first.commit <= self.entry.commit:
+            raise error
+        raise MnemeError(
+            f"the history of {self.root} reaches back to commit #{first.commit} ({history.told(first.committed_ns)})",
+            f"ask for that or a later one; it was asked for #{self.entry.commit}",
+        ) from error
+
+    def _end(self, stream: str, t_ns: int) -> None:
+        """Leaves out what of a stream ended after `t_ns`.
+
+        An event ended with the last of its percepts: while one of them went on it was not closed, nor was any after it.
+        """
+        named, take = f"stream = {tables.literal(stream)}", self.entry.streams[stream].take
+        going = self._percepts.search().where(f"{named} AND take = {take} AND t0_ns < {t_ns} AND t1_ns > {t_ns}")
+        open_ns = min([t_ns, *going.select(["t0_ns"]).to_arrow()["t0_ns"].to_pylist()])
+        self._hiding[tables.PERCEPTS].append(f"NOT ({named} AND t1_ns > {t_ns})")
+        self._hiding[tables.EVENTS].append(f"NOT ({named} AND t1_ns > {open_ns})")
+        self._hiding[tables.PLACES].append(f"NOT ({named} AND first_ns > {t_ns})")
+        ends = [event.t1_ns for event in self.events(stream)]
+        self._shown = [
+            replace(state, seen_ns=t_ns, closed_ns=max(ends, default=0), events=len(ends), done=False)
+            if state.stream.id == stream
+            else state
+            for state in self._shown
+        ]
 
     def ahead(self) -> StoredSnapshot:
         """This commit as if the takes that are being recorded had replaced those that they will replace."""
@@ -81,12 +131,13 @@ class StoredSnapshot:
 
     def _show(self, ahead: bool) -> None:
         self._shown: list[StreamState] = []
-        self._hiding: list[str] = []
+        self._hiding: dict[str, list[str]] = {name: [] for name in tables.VERSIONED}
         for _, state in sorted(self.entry.streams.items()):
             shown, hidden = (state.successor, state) if ahead and state.successor else (state, state.successor)
             self._shown.append(shown)
             if hidden is not None:
-                self._hiding.append(f"NOT {tables.of_take(hidden.stream.id, hidden.take)}")
+                for filters in self._hiding.values():
+                    filters.append(f"NOT {tables.of_take(hidden.stream.id, hidden.take)}")
 
     def _open(self, name: str) -> Any:
         return self._database.open_table(name, version=self.entry.tables[name].version)
@@ -99,7 +150,7 @@ class StoredSnapshot:
     def count_rows(self) -> dict[str, int]:
         """Rows of each table that is read, hidden ones too."""
         with mended("reading", self.root):
-            opened = {tables.PERCEPTS: self._percepts, tables.EVENTS: self._events}
+            opened = {tables.PERCEPTS: self._percepts, tables.EVENTS: self._events, tables.PLACES: self._places}
             return {name: table.count_rows() for name, table in opened.items()}
 
     def streams(self) -> list[StreamState]:
@@ -108,8 +159,16 @@ class StoredSnapshot:
     def events(self, stream: str | None = None) -> list[Event]:
         filters = [] if stream is None else [f"stream = {tables.literal(stream)}"]
         with mended("reading", self.root):
-            rows = self._where(self._events.search(), filters).to_arrow()
+            rows = self._where(self._events.search(), filters, tables.EVENTS).to_arrow()
         return sorted(tables.events_of(rows, self.manifest.spaces), key=lambda event: (event.stream, event.t0_ns))
+
+    def places(self, stream: str | None = None) -> list[Place]:
+        if "take" not in self._places.schema.names:
+            return []  # a memory of an earlier release, which has none
+        filters = [] if stream is None else [f"stream = {tables.literal(stream)}"]
+        with mended("reading", self.root):
+            rows = self._where(self._places.search(), filters, tables.PLACES).to_arrow()
+        return sorted(tables.places_of(rows, self.manifest.spaces), key=lambda p: (p.stream, p.first_ns, p.id))
 
     def percepts(
         self,
@@ -197,7 +256,7 @@ class StoredSnapshot:
             missing = ([f"t0_ns < {t0}"] if len(before) < count else []) + (
                 [f"t0_ns >= {t1}"] if len(after) < count else []
             )
-            beyond = " AND ".join([*filters, *self._hiding, f"({' OR '.join(missing)})"])
+            beyond = " AND ".join([*filters, *self._hiding[tables.PERCEPTS], f"({' OR '.join(missing)})"])
             if not missing or not self._percepts.count_rows(beyond):
                 return before[-count:] + after[:count]
             reach *= 4
@@ -215,7 +274,7 @@ class StoredSnapshot:
         if percepts:
             return percepts[0]
         with mended("reading", self.root):
-            events = tables.events_of(self._where(self._events.search(), filters).to_arrow(), self.manifest.spaces)
+            events = tables.events_of(self._where(self._events.search(), filters, tables.EVENTS).to_arrow(), self.manifest.spaces)
         return events[0] if events else None
 
     def _read_percepts(self, filters: Sequence[str], with_vectors: bool) -> list[Percept]:
@@ -228,9 +287,9 @@ class StoredSnapshot:
             rows = self._where(self._percepts.search(), filters).select(columns).to_arrow()
         return sorted(tables.percepts_of(rows, self.manifest.spaces), key=_in_time)
 
-    def _where(self, query: Any, filters: Sequence[str]) -> Any:
-        """The query with all filters, applied before any ranking, and without what is hidden."""
-        every = [*filters, *self._hiding]
+    def _where(self, query: Any, filters: Sequence[str], table: str = tables.PERCEPTS) -> Any:
+        """The query with all filters, applied before any ranking, and without what is hidden of the table."""
+        every = [*filters, *self._hiding[table]]
         return query.where(" AND ".join(every), prefilter=True) if every else query
 
     def _found(self, rows: Any, scores: Sequence[float], limit: int) -> list[Found]:

@@ -8,26 +8,27 @@ writer, takes back by restoring the ledgered versions.
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from ..errors import MemoryFormatError, MnemeError
-from ..records import Event, Percept, Picture
-from . import ledger, manifest, tables, thumbnails
+from ..records import Event, Percept, Picture, Place, Stream
+from . import history, ledger, manifest, purge, recall_log, tables, thumbnails
 from .changes import KEYS, Changes
+from .erased import Erased, concerning, from_plain, joined
 from .faults import error_number, mended
 from .ledger import Entry, Kind, StreamState, TableState
 from .settings import MemorySettings
 from .store import connect, last_entry
 
 _log = logging.getLogger(__name__)
-_KEEP_ALL = timedelta(days=36500)
 _UNTIDY = 8
 """Fragments of percepts that are worth compacting before the memory is left to readers."""
 
@@ -58,6 +59,7 @@ class Writer:
         self._restore()
         self._widen()
         thumbnails.sweep(root)
+        self._finish_erasing()
 
     @property
     def streams(self) -> Mapping[str, StreamState]:
@@ -81,13 +83,15 @@ class Writer:
         events: Sequence[Event],
         state: StreamState,
         tokens: str | None = None,
+        places: Sequence[Place] = (),
     ) -> Entry:
         """Makes percepts (each with its JPEG) and events durable, with the new state of their take, in one step.
 
         A take of a higher number than the stream's stands beside it as its successor, in place of any other, and when
         it is done in its stead; what the stream no longer holds is deleted in the same step. On return all of it is
         on the disk; on a `MnemeError` (disk full, read-only) none of it counts, and all that was acknowledged before
-        still does. tokens: the file of token state that belongs to this commit; None: the one before stays.
+        still does. tokens: the file of token state that belongs to this commit; None: the one before stays. places:
+        those that are new, or stand otherwise than before; each takes the place of the row with its id.
         """
         import pyarrow as pa
 
@@ -97,7 +101,7 @@ class Writer:
             self._list_streams(streams)
             named = [(p, None if jpeg is None else thumbnails.store(self.root, p.id, jpeg)) for p, jpeg in percepts]
             for take in self.takes(state.stream.id) - streams[state.stream.id].takes:
-                for name in (tables.PERCEPTS, tables.EVENTS):
+                for name in tables.VERSIONED:
                     self._tables[name].delete(tables.of_take(state.stream.id, take))
             for name, rows in (
                 (tables.PERCEPTS, [tables.percept_row(p, thumbnail, state.take) for p, thumbnail in named]),
@@ -106,6 +110,9 @@ class Writer:
                 if rows:
                     self._tables[name].add(pa.Table.from_pylist(rows, schema=self._schemas[name]))
                     self._fragments[name] += 1
+            if places:
+                rows = [tables.place_row(place, state.take) for place in places]
+                self._put(tables.PLACES, pa.Table.from_pylist(rows, schema=self._schemas[tables.PLACES]))
             entry = self._append_entry(kind, streams, tokens=tokens)
             self._sound = True
         return entry
@@ -124,12 +131,52 @@ class Writer:
                     self._tables[name].delete(each)
             for name, rows in changes.put.items():
                 if len(rows):
-                    merge = self._tables[name].merge_insert(list(KEYS[name]))
-                    merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
-                    self._fragments[name] += 1
+                    self._put(name, rows)
             entry = self._append_entry(kind, streams, changes.note, tokens)
             self._sound = True
         return entry
+
+    def erase(self, changes: Changes, spans: Iterable[Erased], tokens: str | None = None) -> Entry:
+        """As `apply`, and nothing of what goes is left on the disk, in no older version either; takes O(rows).
+
+        changes.note: a receipt without words, with "spans" (of `Erased.plain`) and "gone" (streams that go). A crash
+        leaves the memory as it was or, once the ledger has the row, as it shall be: the next writer does the rest.
+        Until `erasure_ends` says that all is well it tries again.
+        """
+        with self._mutex, mended("erasing from", self.root, kept=True):
+            self._note_in_manifest(erasing=self._entry.commit)
+            entry = self.apply("forget", changes, tokens)
+            self._note_in_manifest(erased=joined([*self.manifest.erased, *spans]))
+            self._purge(changes.note.get("gone", ()))
+        return entry
+
+    def erasure_ends(self) -> None:
+        """What was erased was looked for, and is nowhere."""
+        with self._mutex, mended("erasing from", self.root):
+            self._note_in_manifest(erasing=None)
+
+    def erased(self, stream: Stream) -> tuple[Erased, ...]:
+        """What of a stream's source was erased on request, and is not to be taken in again."""
+        return concerning(self.manifest.erased, stream)
+
+    def alone(self) -> AbstractContextManager[object]:
+        """While it is entered, no other thread commits."""
+        return self._mutex
+
+    def read(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> Any:
+        """Rows of a table as the last commit left them, of every take: a `pyarrow.Table`."""
+        with self._mutex, mended("reading", self.root):
+            if not self._sound:
+                self._restore()
+            query = self._tables[name].search()
+            query = query if where is None else query.where(where)
+            return (query if columns is None else query.select(list(columns))).to_arrow()
+
+    def _put(self, name: str, rows: Any) -> None:
+        """Puts whole rows (`pyarrow.Table`): each takes the place of the one with the same `KEYS`, or is added."""
+        merge = self._tables[name].merge_insert(list(KEYS[name]))
+        merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+        self._fragments[name] += 1
 
     def _make_ready(self) -> None:
         """Takes back what a failed commit left, and compacts where that is due."""
@@ -161,13 +208,45 @@ class Writer:
                 self._restore()
             self._sound = False
             for name, table in self._tables.items():
-                if self._fragments[name] > 1:
-                    table.optimize(cleanup_older_than=_KEEP_ALL)
+                history.settle(table)
                 self._fragments[name] = 1
             self._append_entry("compact", self.streams)
             self._sound = True
-            for table in self._tables.values():
-                self._prune(table)
+            self._prune()
+
+    def _purge(self, gone: Collection[str]) -> None:
+        """Makes what no row shows be on the disk no longer; see `purge`."""
+        self._make_ready()
+        for name in tables.VERSIONED:
+            purge.settle(self.root, name, self._tables[name])
+        self._append_entry("compact", self.streams)
+        ledgered = self._tables[tables.LEDGER]
+        purge.rewrite_ledger(ledgered, self._schemas[tables.LEDGER], gone)
+        for table in self._tables.values():
+            purge.only_newest(table)
+        self._fragments = dict.fromkeys(self._fragments, 1)
+        self._sound = True
+        named = self.read(tables.PERCEPTS, "thumbnail IS NOT NULL", ["thumbnail"])["thumbnail"].to_pylist()
+        purge.remove_orphans(self.root, named, self._entry.tokens)
+        recall_log.purge(self.root)
+
+    def _finish_erasing(self) -> None:
+        """Does the rest of an erasure that was cut off; nothing, where it had not come to its ledger row."""
+        if self.manifest.erasing is None:
+            return
+        rows = self.read(tables.LEDGER, f"kind = 'forget' AND commit > {self.manifest.erasing}", ["note"])
+        notes = [json.loads(note) for note in rows["note"].to_pylist()]
+        if notes:
+            spans = [span for note in notes for span in from_plain(note["spans"])]
+            self._note_in_manifest(erased=joined([*self.manifest.erased, *spans]))
+            self._purge({name for note in notes for name in note["gone"]})
+        self._note_in_manifest(erasing=None)
+
+    def _note_in_manifest(self, **fields: Any) -> None:
+        noted = replace(self.manifest, **fields)
+        if noted != self.manifest:
+            manifest.write(self.root, noted)
+            self.manifest = noted
 
     def _try_to_compact(self) -> None:
         """Compacts; a disk too full for that is only logged, and the next try waits for more fragments."""
@@ -186,26 +265,19 @@ class Writer:
             return state
         return replace(known, successor=state) if state.take > known.take else replace(state, successor=known.successor)
 
-    def _prune(self, table: Any) -> None:
-        """Removes the versions that were already replaced at the horizon.
-
-        Lance counts a version's age from its making; a table that changes seldom may have one old version that every
-        recent commit names. So what is kept begins with the version that was current at the horizon.
-        """
-        made = sorted((version["timestamp"], version["version"]) for version in table.list_versions())
-        newest = made[-1][0]
-        horizon = newest - timedelta(seconds=self._settings.horizon_s)
-        current = [at for at, _ in made if at <= horizon]
-        if len(current) > 1:
-            table.optimize(cleanup_older_than=newest - current[-1] + timedelta(seconds=1))
+    def _prune(self) -> None:
+        """Removes the versions of the tables that the history has no room for. They have to be settled."""
+        now = history.latest(self._tables[tables.LEDGER])
+        for name, table in self._tables.items():
+            history.prune(self.root, name, table, now, self._settings.horizon_s, self._settings.history_share)
+        if any(self._tables[name].version != self._entry.tables[name].version for name in tables.VERSIONED):
+            self._append_entry("compact", self.streams)  # never seen: what is settled does not change
 
     def _open_tables(self) -> dict[str, Any]:
         """Every table by its name; those that a creation which was cut off left undone are made, the ledger last.
 
         Only while nothing was ever written to them: a table that cannot be read later is a `MemoryFormatError`.
         """
-        from lancedb.index import FTS
-
         opened = {name: table for name in self._schemas if (table := self._readable(name)) is not None}
         missing = [name for name in self._schemas if name not in opened]
         folders = {name: self.root / tables.FOLDER / f"{name}.lance" for name in missing}
@@ -218,7 +290,7 @@ class Writer:
                 shutil.rmtree(folders[name])
             opened[name] = self._database.create_table(name, schema=self._schemas[name])
         if not opened[tables.LEDGER].count_rows() and not opened[tables.PERCEPTS].list_indices():
-            opened[tables.PERCEPTS].create_index("text", config=FTS(with_position=False))
+            purge.index_words(opened[tables.PERCEPTS])
         return opened
 
     def _readable(self, name: str) -> Any | None:

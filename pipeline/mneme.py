@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Any, Literal
 
 from ..config import load, read_file
-from ..encoders.profiles import AUTO, Embedded, make_profile
+from ..encoders.profiles import Embedded, make_profile
 from ..errors import MnemeError
+from ..memory.as_of import AsOf
 from ..memory.ledger import StreamState
 from ..memory.memory import Ack, Memory, Recorder, Report
 from ..memory.recorder import Boundaries
@@ -36,15 +37,19 @@ def open_memory(path: str | Path, profile: str | None = None, *, config: Path | 
     `profile` matters only then (`auto`, or a name of `encoders.profiles`); afterwards the memory's own is used, and
     asking for another is an error. `config`: a settings file. Errors: `MemoryFormatError`, `SettingsError`.
     """
-    return Mneme(Path(path), profile, read_file(config))
+    return Mneme(Path(path), profile, read_file(config), config)
 
 
 class Mneme:
     """One memory. Reading needs no lock; the first `watch` or `observe` takes the writer's, `close` gives it back."""
 
-    def __init__(self, path: Path, profile: str | None, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, profile: str | None, settings: Mapping[str, Any], config: Path | None = None
+    ) -> None:
+        """settings: what stands in the file `config`, or in the one that is found without."""
         self.path = path.absolute()
         self._settings = settings
+        self._config = config
         self._wanted = profile
         self._memory: Memory | None = None
         self._writing = False
@@ -166,31 +171,39 @@ class Mneme:
         image: str | Path | Picture | None = None,
         stream: str | None = None,
         reasoner: str = "extractive",
+        as_of: AsOf | str | None = None,
     ) -> Answer:
         """Answer a question, with the spans that the answer rests on.
 
         `image`: a picture (a path, or uint8[H, W, 3]) that the question is about. `stream`: look only in this one.
+        `as_of`: what the memory knew then (an `AsOf`, or as a person writes it: `#12`, a date and time, `12:30`).
         Errors: `QuestionError`, `MemoryFormatError` where there is no memory, `MnemeError` for an unknown stream.
         """
         picture = read_picture(image) if isinstance(image, str | Path) else image
         memory = self._reader()
-        snapshot = memory.snapshot()
-        self._refuse_unknown(snapshot, stream)
+        moment = AsOf.read(as_of, stream) if isinstance(as_of, str) else as_of
         with self._lock:
             if reasoner not in self._reasoners:
                 self._reasoners[reasoner] = make_reasoner(reasoner, self._settings)
         profile = self.profile
         faculties = Faculties(profile.text, lambda: profile.ear, lambda: sight_of(profile))
-        return ask(
-            question,
-            snapshot,
-            faculties,
-            self._reasoners[reasoner],
-            self._reason_settings,
-            image=picture,
-            stream=stream,
-            root=self.path,
-        )
+
+        def answer(snapshot: Snapshot) -> Answer:
+            self._refuse_unknown(snapshot, stream)
+            return ask(
+                question,
+                snapshot,
+                faculties,
+                self._reasoners[reasoner],
+                self._reason_settings,
+                image=picture,
+                stream=stream,
+                root=self.path,
+            )
+
+        answered = memory.reading(answer, moment)
+        memory.recalled(evidence.source for evidence in answered.evidence)
+        return answered
 
     def events(self, stream: str | None = None) -> list[Event]:
         """The closed events, in order of stream and time."""
@@ -246,8 +259,9 @@ class Mneme:
         """The encoders that this memory is perceived and asked with."""
         with self._lock:
             if self._profile is None:
-                name = self._memory.manifest.profile if self._memory is not None else self._wanted or "auto"
-                self._profile = make_profile(AUTO if name == "auto" else name)
+                own = self._memory.manifest.profile if self._memory is not None else None
+                name = own or chosen_profile(self.path, self._wanted, self._settings)
+                self._profile = make_profile(name, self._config)
             return self._profile
 
     def _reader(self) -> Memory:
@@ -261,7 +275,8 @@ class Mneme:
         with self._lock:
             if self._writing and self._memory is not None:
                 return self._memory
-            chosen_profile(self.path, self._wanted)  # refuses another than the memory's own
+            if exists(self.path):
+                chosen_profile(self.path, self._wanted)  # refuses another than the memory's own
             writer = open_to_write(self.path, self.profile.name, self.profile.spaces, self._memory_settings)
             if self._memory is not None:
                 self._memory.close()

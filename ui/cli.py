@@ -44,6 +44,12 @@ Config = Annotated[Path | None, typer.Option("--config", help="A settings file (
 def main() -> None:
     """The entry point: faults that the user can mend become one line and exit code 2."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    said = logging.StreamHandler(sys.stderr)
+    said.setFormatter(logging.Formatter("mneme: %(message)s"))
+    chooser = logging.getLogger("mneme.encoders.pretrained")  # what `auto` came to is one line for everyone
+    chooser.setLevel(logging.INFO)
+    chooser.addHandler(said)
+    chooser.propagate = False
     app()
 
 
@@ -154,6 +160,9 @@ def ask(
     image: Annotated[Path | None, typer.Option(help="A picture that the question is about.")] = None,
     stream: StreamName = None,
     reasoner: Annotated[str, typer.Option(help="extractive, or openai for any compatible endpoint.")] = "extractive",
+    as_of: Annotated[
+        str | None, typer.Option(help="What it knew then: #12 (a commit), 2026-11-21T10:00, or 12:30 of the stream.")
+    ] = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -161,7 +170,7 @@ def ask(
     from ..pipeline.mneme import open_memory
 
     with open_memory(memory, config=config) as opened:
-        answer = opened.ask(question, image, stream, reasoner)
+        answer = opened.ask(question, image, stream, reasoner, as_of)
     if as_json:
         _line(_answer(answer))
         return

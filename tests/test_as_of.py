@@ -1,0 +1,133 @@
+"""Time travel: a memory says what it knew then, or how far back it can say it."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mneme.errors import MnemeError
+from mneme.memory.as_of import AsOf
+from mneme.memory.check import check
+from mneme.memory.memory import Memory
+from mneme.memory.settings import MemorySettings
+from mneme.memory.store import StoredSnapshot
+from mneme.records import NS_PER_S
+from tests.recording import BLUE, DAY, GREEN, RED, SPACE, CutsAt, look, moments, s, say
+
+MINUTE = 60 * NS_PER_S
+PERCEPTS = [look(1, RED), say(2, 4, "one"), look(11, GREEN), say(12, 14, "two"), say(18, 23, "across"), look(25, BLUE)]
+
+
+def recorded(root: Path, **settings: Any) -> list[int]:
+    """A day of three events, a commit a minute of wall-clock time; the numbers of the commits."""
+    clock = itertools.count(0, MINUTE)
+    made = MemorySettings(commit_every_s=0.0, **settings)
+    numbers = []
+    with Memory.create(root, "embedded", [SPACE], settings=made, clock=lambda: next(clock)) as memory:
+        recorder = memory.recorder(DAY, boundaries=CutsAt(10, 20))
+        for moment in moments(PERCEPTS, 30, late_s=6):
+            if recorder.observe(moment):
+                numbers.append(memory.snapshot().commit)
+        recorder.finish(s(30))
+        numbers.append(memory.snapshot().commit)
+    return numbers
+
+
+def shown(snapshot: StoredSnapshot) -> tuple[Any, ...]:
+    percepts = [(p.id, p.text) for p in snapshot.percepts()]
+    return snapshot.commit, percepts, [(e.id, e.gist, e.percepts) for e in snapshot.events()], snapshot.streams()
+
+
+def test_every_commit_can_be_seen_again_by_its_number_and_by_its_time(tmp_path: Path) -> None:
+    clock, seen = itertools.count(0, MINUTE), {}
+    settings = MemorySettings(commit_every_s=0.0, fragments=8)
+    memory = Memory.create(tmp_path / "m", "embedded", [SPACE], settings=settings, clock=lambda: next(clock))
+    recorder = memory.recorder(DAY, boundaries=CutsAt(10, 20))
+    for moment in moments(PERCEPTS, 30, late_s=6):
+        if not recorder.observe(moment):
+            continue
+        if (snapshot := memory.snapshot()).commit not in seen:
+            seen[snapshot.commit] = (snapshot.entry.committed_ns, shown(snapshot))
+    recorder.finish(s(30))
+    memory.close()
+    assert len(seen) > 6
+    reader = Memory.open(tmp_path / "m")
+    for number, (at_ns, before) in seen.items():
+        assert shown(reader.snapshot(AsOf("commit", number))) == before
+        assert shown(reader.snapshot(AsOf("wall", at_ns + MINUTE // 2))) == before
+        assert check(reader.snapshot(AsOf("commit", number))).problems == ()
+
+
+def test_a_time_of_the_stream_shows_what_had_ended_by_then(tmp_path: Path) -> None:
+    recorded(tmp_path / "m")
+    memory = Memory.open(tmp_path / "m")
+
+    def texts(t_s: float) -> list[str]:
+        return [p.text for p in memory.snapshot(AsOf("stream", s(t_s))).percepts() if p.text]
+
+    assert [texts(3), texts(4), texts(14), texts(22.5), texts(23)] == [
+        [], ["one"], ["one", "two"], ["one", "two"], ["one", "two", "across"],
+    ]  # fmt: skip
+    assert [e.t1_ns for e in memory.snapshot(AsOf("stream", s(15), "day")).events()] == [s(10)]
+
+
+def test_an_event_in_which_something_still_went_on_was_not_closed(tmp_path: Path) -> None:
+    recorded(tmp_path / "m")
+    memory = Memory.open(tmp_path / "m")
+    during, after = (memory.snapshot(AsOf("stream", s(t))) for t in (22, 24))
+    assert [e.t1_ns for e in during.events()] == [s(10)]
+    assert [e.t1_ns for e in after.events()] == [s(10), s(20)]
+    for snapshot in (during, after):
+        state = snapshot.streams()[0]
+        assert (state.events, state.done) == (len(snapshot.events()), False)
+        assert not [problem for problem in check(snapshot).problems if "event" in problem]
+
+
+def test_a_past_that_was_cleaned_up_is_refused_with_how_far_the_history_goes_back(tmp_path: Path) -> None:
+    numbers = recorded(tmp_path / "m", fragments=4, horizon_s=0.0, history_share=0.0)
+    memory = Memory.open(tmp_path / "m")
+    last = numbers[-1]
+    assert memory.snapshot(AsOf("commit", last)).commit == last
+    with pytest.raises(MnemeError, match=r"reaches back to commit #\d+ \(1970-01-01T00:\d\d:00\+00:00\)") as refused:
+        memory.snapshot(AsOf("commit", 1))
+    first = int(str(refused.value).split("#")[1].split(" ")[0])
+    assert 1 < first <= last
+    assert memory.snapshot(AsOf("commit", first)).commit == first
+    with pytest.raises(MnemeError, match="reaches back"):
+        memory.snapshot(AsOf("commit", first - 1))
+
+
+@pytest.mark.parametrize(
+    ("as_of", "fault"),
+    [
+        (AsOf("commit", 0), "there is no commit #0"),
+        (AsOf("commit", 999), "this memory has #1 to #"),
+        (AsOf("wall", -1), "this memory was begun at 1970-01-01"),
+        (AsOf("stream", s(31)), "remembered up to 30.0 s"),
+        (AsOf("stream", s(1), "night"), "there is no stream 'night'"),
+    ],
+)
+def test_a_past_that_never_was_is_refused_in_a_line(tmp_path: Path, as_of: AsOf, fault: str) -> None:
+    recorded(tmp_path / "m")
+    with pytest.raises(MnemeError, match=fault):
+        Memory.open(tmp_path / "m").snapshot(as_of)
+
+
+@pytest.mark.parametrize(
+    ("text", "as_of"),
+    [
+        ("#12", AsOf("commit", 12)),
+        ("12:30", AsOf("stream", s(750))),
+        (" 1:02:03.5 ", AsOf("stream", s(3723.5))),
+        ("90s", AsOf("stream", s(90))),
+        ("2026-11-21T10:00+00:00", AsOf("wall", s(datetime(2026, 11, 21, 10, tzinfo=UTC).timestamp()))),
+    ],
+)
+def test_a_moment_is_read_as_a_person_writes_it(text: str, as_of: AsOf) -> None:
+    assert AsOf.read(text) == as_of
+    with pytest.raises(MnemeError, match="names no moment"):
+        AsOf.read(text + "?")
