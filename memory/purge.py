@@ -15,13 +15,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ..errors import MnemeError
-from . import tables, thumbnails
+from . import history, tables, thumbnails
 
 TOKENS = "tokens"
 """Folder of the token state inside a memory."""
-_KEEP_ALL = timedelta(days=36500)
-_TRIES = 5
 _ROWS = 32
 """A row's address is its fragment's number, shifted by so many bits, and its place in there."""
 
@@ -31,7 +28,7 @@ def settle(root: Path, name: str, table: Any) -> None:
 
     Indexes but the word index are dropped: sleep makes them again.
     """
-    table.optimize(cleanup_older_than=_KEEP_ALL)
+    history.settle(table)
     for fragment in _deleted_from(folder_of(root, name)):
         first = fragment << _ROWS
         rows = f"_rowid >= {first} AND _rowid < {first + (1 << _ROWS)}"
@@ -42,12 +39,7 @@ def settle(root: Path, name: str, table: Any) -> None:
     for index in table.list_indices():
         if list(index.columns) != ["text"]:
             table.drop_index(index.name)
-    for _ in range(_TRIES):
-        before = table.version
-        table.optimize(cleanup_older_than=_KEEP_ALL)
-        if table.version == before:  # so that `only_newest` finds nothing more to do, and the ledgered version stays
-            return
-    raise MnemeError(f"table {name!r} of {root} does not come to rest", "try again")
+    history.settle(table)  # so that `only_newest` finds nothing more to do, and the ledgered version stays
 
 
 def index_words(table: Any, *, replace: bool = False) -> None:

@@ -15,7 +15,9 @@ ends it. Interrupted, it goes on like any other recording.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -115,6 +117,8 @@ class Recorder:
         self._seen_ns = self._state.seen_ns
         self._moment_ns: int | None = None
         self._released = False
+        self._turn = threading.RLock()
+        """Taken before the writer's own: an erasure waits for the moment that is being taken, and the next for it."""
 
     @property
     def resume_ns(self) -> int:
@@ -143,7 +147,12 @@ class Recorder:
         A moment of the same time as the one before brings more percepts, but no change and loudness of its own.
         After an error nothing is lost: what was not stored is tried again with the next moment.
         """
+        with self._turn:
+            return self._observe(moment)
+
+    def _observe(self, moment: Moment) -> list[Ack]:
         self._refuse_foreign(moment)
+        moment = self._without_erased(moment)
         self.sensory.push(moment)
         self._whereabouts.observe(moment)
         joined = [p for percept in moment.percepts if (p := self._seam.join(percept)) is not None]
@@ -165,6 +174,10 @@ class Recorder:
         What starts at the end or after it (the last picture, a cue beyond the film) puts the last event's end off
         until its own.
         """
+        with self._turn:
+            return self._finish(t_end_ns)
+
+    def _finish(self, t_end_ns: int) -> Ack:
         self._refuse_ended()
         self._cut([cut_ns for cut_ns in self._boundaries.flush() if cut_ns < t_end_ns])
         self._whereabouts.settle(None)
@@ -180,7 +193,39 @@ class Recorder:
 
     def flush(self) -> list[Ack]:
         """Stores what was taken up and not stored yet, without closing an event: before a pause."""
-        return [self._commit([])] if self._unstored and not self._released else []
+        with self._turn:
+            return [self._commit([])] if self._unstored and not self._released else []
+
+    def held(self) -> AbstractContextManager[object]:
+        """While it is entered, no other thread gives this recorder anything."""
+        return self._turn
+
+    def erase(self) -> None:
+        """Lets go of what was erased of its source, of which the writer knows; what it had taken up is stored before.
+
+        What it learns from the rest is learned anew: what pattern separation compares with, and the places.
+        """
+        spans = self._writer.erased(self.stream)
+
+        def stays(percept: Percept) -> bool:
+            return not any(span.meets(percept.t0_ns, percept.t1_ns) for span in spans)
+
+        self._arrived = [percept for percept in self._arrived if stays(percept)]
+        self._seam.keep(stays)
+        self.sensory.keep(lambda moment: self._without_erased(moment))
+        for event in self._open:
+            event.keep(stays)
+        places = self._left_off()[2]
+        self._whereabouts.erase(places, lambda t_ns: any(span.meets(t_ns, t_ns) for span in spans))
+
+    def _without_erased(self, moment: Moment) -> Moment:
+        """The moment without percepts, and the place, of what was erased on request."""
+        spans = self._writer.erased(self.stream)
+        if not spans:
+            return moment
+        left = tuple(p for p in moment.percepts if not any(span.meets(p.t0_ns, p.t1_ns) for span in spans))
+        there = any(span.meets(moment.t_ns, moment.t_ns) for span in spans)
+        return replace(moment, percepts=left, pose=None if there else moment.pose)
 
     def release(self) -> None:
         """Takes and stores nothing more: its memory has let go of it."""
@@ -241,7 +286,7 @@ class Recorder:
         return StoredSnapshot(self._writer.root)
 
     def _left_off(self) -> tuple[int, list[Percept], list[Place]]:
-        """Where the last closed event begins, what is stored that reaches behind its end or starts there, the places."""
+        """Where the last closed event begins, what is stored that reaches behind its end or starts there, places."""
         if self._state.take not in self._writer.takes(self.stream.id):
             return 0, [], []
         snapshot = self._snapshot().ahead() if self._replacing else self._snapshot()

@@ -7,7 +7,7 @@ before it is what the interrupted run found, and stored; but a span that lies ac
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ..records import Lane, Percept
@@ -26,6 +26,10 @@ class Seam:
         self.at_ns = at_ns
         self._stored = [percept for percept in stored if percept.t1_ns > at_ns]
         self._ordinal = max((percept.ordinal for percept in self._stored), default=0) | _CLIPPED
+
+    def keep(self, stays: Callable[[Percept], bool]) -> None:
+        """Lets go of stored percepts that do not stay."""
+        self._stored = [percept for percept in self._stored if stays(percept)]
 
     def join(self, percept: Percept) -> Percept | None:
         """The percept as it has to be remembered, or None of one that is remembered, or was left out, already.

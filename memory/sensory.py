@@ -6,6 +6,7 @@ Here stands what pattern separation will not keep, so that a question about just
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from ..records import Moment, to_ns
 
@@ -45,6 +46,12 @@ class SensoryRing:
             self._bytes > self._capacity or self._moments[0][0].t_ns <= moment.t_ns - self._span_ns
         ):
             self._bytes -= self._moments.popleft()[1]
+
+    def keep(self, left: Callable[[Moment], Moment]) -> None:
+        """Puts in the place of each held moment what is left of it."""
+        moments = [left(moment) for moment, _ in self._moments]
+        self._moments = deque((moment, moment_bytes(moment)) for moment in moments)
+        self._bytes = sum(size for _, size in self._moments)
 
     def between(self, t0_ns: int, t1_ns: int) -> list[Moment]:
         """Held moments with t0_ns <= t_ns < t1_ns, in order of time."""

@@ -42,7 +42,7 @@ class Target:
         kinds = [kind for kind in ("stream", "event", "place", "text") if getattr(self, kind) is not None]
         if len(kinds) != 1:
             said = " and ".join(kinds) or "nothing"
-            raise MnemeError(f"{said} was named to be forgotten", "name a stream, an event, a place or words, one of them")
+            raise MnemeError(f"{said} was named to be forgotten", "name one: a stream, an event, a place or words")
         if self.stream is None and (self.t0_ns, self.t1_ns) != (None, None):
             raise MnemeError("a time to be forgotten says little without its stream", "name the stream too")
         if (self.t0_ns or 0) >= (FOREVER if self.t1_ns is None else self.t1_ns):
@@ -78,9 +78,9 @@ def spans_of(target: Target, writer: Writer, pending: Iterable[Percept] = ()) ->
 
     pending: what recorders hold and have not stored.
     """
-    states = {name: state for name, known in writer.streams.items() for state in [known]}
+    states = dict(writer.streams)
     if target.stream is not None:
-        spans = [_asked(target, states)]
+        spans = _asked(target, states)
     elif target.event is not None:
         rows = writer.read(tables.EVENTS, f"id = {tables.literal(target.event)}", ["stream", "t0_ns", "t1_ns"])
         spans = [span_of(states[r["stream"]].stream, r["t0_ns"], r["t1_ns"]) for r in rows.to_pylist()]
@@ -97,14 +97,14 @@ def spans_of(target: Target, writer: Writer, pending: Iterable[Percept] = ()) ->
     return joined(spans)
 
 
-def _asked(target: Target, states: Mapping[str, StreamState]) -> Erased:
+def _asked(target: Target, states: Mapping[str, StreamState]) -> list[Erased]:
     state = states.get(target.stream or "")
     if state is None:
         known = ", ".join(sorted(states)) or "none"
         raise MnemeError(f"there is no stream {target.stream!r} in this memory", f"it knows {known}")
-    if target.spanned:
-        return span_of(state.stream, target.t0_ns or 0, FOREVER if target.t1_ns is None else target.t1_ns)
-    return span_of(state.stream, 0, FOREVER)
+    t1_ns = FOREVER if target.t1_ns is None else target.t1_ns
+    sources = [state.stream] + ([state.successor.stream] if state.successor else [])
+    return [span_of(source, target.t0_ns or 0, t1_ns) for source in sources]
 
 
 def _with_words(
@@ -121,7 +121,7 @@ def _in_place(place: str, writer: Writer, states: Mapping[str, StreamState]) -> 
     """From each arrival there to the next place that is known, or to the end of what was perceived."""
     called = place.casefold()
     known = writer.read(tables.PLACES, columns=["id", "stream", "key", "name"]).to_pylist()
-    own = {(r["stream"], r["key"]) for r in known if called in (r["id"], (r["key"] or "").casefold(), r["name"].casefold())}
+    own = {(r["stream"], r["key"]) for r in known if called in {(r[n] or "").casefold() for n in ("id", "key", "name")}}
     rows: list[dict[str, Any]] = writer.read(
         tables.PERCEPTS, "place IS NOT NULL", ["stream", "take", "t0_ns", "t1_ns", "place"]
     ).to_pylist()

@@ -7,7 +7,7 @@ what was known at its end, and an interrupted recording that goes on from there 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..records import Moment, Place
@@ -38,6 +38,7 @@ class Whereabouts:
 
         named: of the recording that this one replaces; the names that a person gave them go over.
         """
+        self._stream = stream
         self._settings = settings
         self._map = PlaceMap(stream, settings, places)
         self._named = list(named)
@@ -110,6 +111,20 @@ class Whereabouts:
         """What `changed` gave for the cut is durable."""
         self._stored |= {place.id: place for place in places}
         self._at_cut = {at_ns: known for at_ns, known in self._at_cut.items() if at_ns > cut_ns}
+
+    def erase(self, places: Sequence[Place], gone: Callable[[int], bool]) -> None:
+        """Goes on from places as they stand after an erasure; gone: whether a time was erased."""
+        stand = {place.id: place for place in places}
+
+        def left(known: Iterable[Place]) -> list[Place]:
+            new = {place.id for place in known if place.id not in self._stored and not gone(place.first_ns)}
+            return [stand.get(place.id, place) for place in known if place.id in stand or place.id in new]
+
+        self._at_cut = {at_ns: left(known) for at_ns, known in self._at_cut.items()}
+        self._map = PlaceMap(self._stream, self._settings, left(self._map.places))
+        self._waiting = [fix for fix in self._waiting if not gone(fix.t_ns)]
+        self._stays = [stay for stay in self._stays if not gone(stay.t0_ns) and not gone(stay.t1_ns)]
+        self._stored = stand
 
     def rename(self, place: Place) -> None:
         """A person gave one of its places another name while it is recorded; it is stored already."""

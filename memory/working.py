@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from ..records import Event, Lane, Percept, Vector
-from .episodic import Summariser, build_event
+from .episodic import Summariser, build_event, in_order
 
 SEPARATED: frozenset[Lane] = frozenset({"vision", "state"})
 SURE = 0.5
@@ -89,6 +89,16 @@ class OpenEvent:
         if key not in self._separators:
             self._separators[key] = self._separator()
         return self._separators[key].admits(vector)
+
+    def keep(self, stays: Callable[[Percept], bool]) -> None:
+        """Lets go of members that do not stay, and of what pattern separation knows but from those that do."""
+        self._members = {id: percept for id, percept in self._members.items() if stays(percept)}
+        self._separators, self._said = {}, {}
+        for percept in in_order(self._members.values()):
+            if percept.lane in SEPARATED and percept.vector is not None:
+                for space, vector in [(percept.space, percept.vector), *percept.also.items()]:
+                    self._admits(percept, space, vector)
+                self._said[percept.camera] = _parts(percept.text)
 
     def split(self, cut_ns: int) -> OpenEvent:
         """The event that follows this one from `cut_ns` on; it gets the stored percepts that start there."""

@@ -1,0 +1,175 @@
+"""Forgetting on request: what a person asks to have erased goes from every tier, and from the disk.
+
+One commit takes it out of the tables; then older versions, indexes, files and what the ledger says of it go, and the
+next writer finishes that if a crash cuts it off. The spans stand in the manifest from then on: what lies in them is
+not taken in again, from whatever copy of the source. The source's own file is not touched. At the end the whole folder
+is searched for what was erased, and the receipt says what came of it. Erasure overrides history: no past that shows
+the erased can be asked for any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from ..errors import MnemeError
+from ..records import Percept
+from . import ledger, tables
+from .episodic import Summariser
+from .erased import Erased, joined
+from .reach import Reach, reach
+from .recorder import Recorder
+from .target import Target, phrase, spans_of
+from .verify import Search, Searched, verify
+from .writer import Writer
+
+_TELLING = 12
+"""Characters from which on a text that goes is looked for in gists and notes: shorter ones are anybody's words."""
+_MOST = 1000
+"""Texts that are looked for, at most: the longest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What erasure does in a tier beside the tables."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """What the receipt says of it: `prototypes`."""
+    tokens: str | None = None
+    """A new file of token state, inside the memory; it is written already. The old one goes."""
+
+
+class Tier(Protocol):
+    """A tier that keeps what it derived from percepts or events outside of their rows."""
+
+    def __call__(self, gone: Reach) -> Part:
+        """Forgets what was derived from what goes; called under the writer's lock, before the commit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was erased: for the person who asked. Nothing of it quotes what is gone, but for `asked`."""
+
+    asked: Mapping[str, Any]
+    """The request, in the asker's words; the ledger has only its kind."""
+    spans: tuple[Erased, ...]
+    percepts: int
+    events: int
+    """Events that lost percepts; they stay as spans of time, or go with their stream."""
+    thumbnails: int
+    prototypes: int
+    gists: int
+    """Gists that were made anew, or went."""
+    links: int
+    places: int
+    """Places that went or are counted anew."""
+    commit: int
+    ledger_sha256: str
+    """Of the commit's row in the ledger (`ledger.digest`)."""
+    verified: bool
+    searched: Searched
+
+
+def forget(
+    target: Target, writer: Writer, recorders: Sequence[Recorder], summarise: Summariser, tiers: Sequence[Tier] = ()
+) -> Receipt:
+    """Erases what the target names; nothing is left of it when this returns a verified receipt. O(rows).
+
+    recorders: those of streams that have not ended; they go on afterwards. tiers: what else has to forget.
+
+    Raises `MnemeError` where there is nothing of the kind, or where the disk fails; then either nothing was changed or
+    the erasure counts, and the next writer finishes it.
+    """
+    with ExitStack() as held:
+        for recorder in recorders:
+            held.enter_context(recorder.held())
+        held.enter_context(writer.alone())
+        for recorder in recorders:
+            recorder.flush()
+        pending = [percept for recorder in recorders for percept in recorder.pending]
+        spans, gone = _bounded(target, spans_of(target, writer, pending), writer, recorders)
+        said = phrase(target.text or "")
+        reached = reach(spans, gone, writer, summarise, said)
+        waiting = _within(pending, spans, recorders)
+        if not reached.percepts and not waiting and not gone:
+            raise MnemeError("nothing is remembered of that", "nothing was changed")
+        parts = [tier(reached) for tier in tiers]
+        counts = {
+            "percepts": len(reached.percepts | waiting),
+            "events": len(reached.events),
+            "thumbnails": len(reached.thumbnails),
+            "prototypes": sum(part.counts.get("prototypes", 0) for part in parts),
+            "gists": len(reached.events) + reached.derived,
+            "links": reached.links,
+            "places": reached.places,
+        }
+        note = {
+            "asked": target.kind,
+            "spans": [span.plain() for span in spans],
+            "gone": sorted(gone),
+            **counts,
+        }
+        tokens = next((part.tokens for part in parts if part.tokens is not None), None)
+        entry = writer.erase(replace(reached.changes, note=note), spans, tokens)
+        for recorder in recorders:
+            recorder.erase()
+        searched = verify(writer.root, _search(reached, spans, said))
+        if searched.clean:
+            writer.erasure_ends()
+    return Receipt(
+        asked=_asked(target),
+        spans=tuple(spans),
+        **counts,
+        commit=entry.commit,
+        ledger_sha256=ledger.digest(entry),
+        verified=searched.clean,
+        searched=searched,
+    )
+
+
+def _bounded(
+    target: Target, spans: Sequence[Erased], writer: Writer, recorders: Sequence[Recorder]
+) -> tuple[tuple[Erased, ...], frozenset[str]]:
+    """The spans, and the streams that go whole: those of the source but for what is being recorded, which stays, empty.
+
+    Of a live source what comes after this moment is another matter: its span ends with what was perceived.
+    """
+    if target.kind != "stream":
+        return tuple(spans), frozenset()
+    recorded = {recorder.stream.id for recorder in recorders}
+    alike = {name for name, state in writer.streams.items() if any(span.concerns(state.stream) for span in spans)}
+    gone = frozenset(({target.stream or ""} | alike) - recorded)
+    made = []
+    for span in spans:
+        if not span.digest:
+            own = f"stream = {tables.literal(span.stream)}"
+            rows = writer.read(tables.PERCEPTS, own, ["t0_ns", "t1_ns"]).to_pylist()
+            held = [p for r in recorders if r.stream.id == span.stream for p in r.pending]
+            ends = [max(row["t1_ns"], row["t0_ns"] + 1) for row in rows] + [max(p.t1_ns, p.t0_ns + 1) for p in held]
+            state = writer.streams.get(span.stream)
+            span = replace(span, t1_ns=max([*ends, state.seen_ns if state else 0, 1]))
+        made.append(span)
+    return joined(made), gone
+
+
+def _within(pending: Sequence[Percept], spans: Sequence[Erased], recorders: Sequence[Recorder]) -> frozenset[str]:
+    """Ids of percepts that recorders hold in memory only, and that go."""
+    sources = {recorder.stream.id: recorder.stream for recorder in recorders}
+    return frozenset(
+        p.id
+        for p in pending
+        if any(span.concerns(sources[p.stream]) and span.meets(p.t0_ns, p.t1_ns) for span in spans)
+    )
+
+
+def _search(reached: Reach, spans: Sequence[Erased], said: str) -> Search:
+    telling = sorted((words for words in reached.words if len(words) >= _TELLING), key=lambda w: (-len(w), w))
+    return Search(reached.percepts, spans, reached.vectors, telling[:_MOST], said)
+
+
+def _asked(target: Target) -> dict[str, Any]:
+    fields = ("stream", "t0_ns", "t1_ns", "event", "place", "text")
+    return {name: value for name in fields if (value := getattr(target, name)) is not None}
