@@ -21,7 +21,7 @@ def meant(places: list[Place], called: str) -> list[Place]:
 
 
 def named(snapshot: StoredSnapshot, called: str, name: str) -> tuple[Place, Changes]:
-    """The place with its new name, and the change that makes it durable. Raises `MnemeError`, see `Memory.name_place`."""
+    """The place with its new name, and the change that makes it durable. Errors: as `Memory.name_place`."""
     import pyarrow as pa
 
     name = " ".join(name.split())

@@ -11,9 +11,10 @@ import numpy as np
 
 from ..encoders.base import TextEncoder
 from ..memory.snapshot import Snapshot
-from ..records import Answer, Evidence, Picture
+from ..records import Answer, Evidence, Percept, Picture
 from .evidence import Finder, ReasonSettings
 from .ground import Ear, Grounder, Likeness
+from .places import PlaceNames
 from .question import read
 from .reason import Reasoner, Support
 from .sight import Sight, conclude_picture
@@ -82,7 +83,9 @@ def ask(
     else:
         conclusion = reasoner.conclude(parsed, finder)
     reasoned = time.perf_counter()
-    evidence = () if conclusion.abstained else tuple(_evidence(s, snapshot, root) for s in conclusion.support)
+    cited = () if conclusion.abstained else conclusion.support
+    names = PlaceNames(snapshot.places(stream)) if any(s.percept.place is not None for s in cited) else PlaceNames(())
+    evidence = tuple(_evidence(s, snapshot, root, names) for s in cited)
     finished = time.perf_counter()
     timings = {
         "recall": finder.recall_s * 1e3,
@@ -93,15 +96,17 @@ def ask(
     return Answer(conclusion.text, conclusion.abstained, round(conclusion.confidence, 3), evidence, timings)
 
 
-def _evidence(support: Support, snapshot: Snapshot, root: Path | None) -> Evidence:
+def _evidence(support: Support, snapshot: Snapshot, root: Path | None, names: PlaceNames) -> Evidence:
     """A support as evidence; one without a picture of its own gets the sight that it was said or heard over."""
     percept = support.percept
     thumbnail = percept.thumbnail
-    if thumbnail is None:
-        near = snapshot.percepts(
+    around: list[Percept] = []
+    if thumbnail is None or percept.place is not None:
+        around = snapshot.percepts(
             lanes=("vision",), stream=support.stream, t0_ns=support.t0_ns - _AROUND_NS, t1_ns=support.t1_ns + _AROUND_NS
         )
-        near = [p for p in near if p.thumbnail]
+    if thumbnail is None:
+        near = [p for p in around if p.thumbnail]
         if near:
             before = [p for p in near if p.t0_ns <= support.t0_ns]  # a sight holds until the next one
             thumbnail = (before[-1] if before else near[0]).thumbnail
@@ -114,7 +119,7 @@ def _evidence(support: Support, snapshot: Snapshot, root: Path | None) -> Eviden
         support.text,
         round(support.score, 3),
         path,
-        percept.place,
+        names.title(percept, around),
         percept.id,
     )
 

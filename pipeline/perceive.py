@@ -146,7 +146,9 @@ class Perception:
     def _moment(self, t_ns: int, change: float | None) -> Moment:
         """What was gathered since the last moment, as one at `t_ns`."""
         loudness = None if self._samples == 0 else level_db(self._energy / self._samples)
-        moment = Moment(self._senses.stream, t_ns, tuple(self._percepts), change, loudness, self._settled_ns, self._pose)
+        moment = Moment(
+            self._senses.stream, t_ns, tuple(self._percepts), change, loudness, self._settled_ns, self._pose
+        )
         self._percepts, self._energy, self._samples, self._pose = [], 0.0, 0, None
         self._moment_ns = t_ns
         return moment

@@ -6,12 +6,14 @@ nearest (text and sights may share a space).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ..records import Lane, Percept
+from .places import PlaceNames
 from .seen_question import Named
 from .sighting import JOIN_NS, Hearing, Seen, Thing, Visit, hearings, visits
 from .thesaurus import BYSTANDERS, SIZES, SOUNDS, THINGS, VOICES, joined, same_room
@@ -42,6 +44,8 @@ class Hit:
     weight: float = 1.0
     """Votes."""
     seen: Seen | None = None
+    place: str = ""
+    """As `Visit.place`."""
 
     def meets(self, stream: str, t0_ns: int, t1_ns: int) -> bool:
         """Whether it shares time with a span of a stream; an instant counts where it stands."""
@@ -56,9 +60,15 @@ class Scenes:
         percepts = finder.snapshot.percepts(lanes=("vision", "sound"), stream=finder.stream)
         sights = [p for p in percepts if p.lane == "vision"]
         has_words = any(p.text for p in sights)
-        self.visits: list[Visit] = visits(sights, finder.snapshot.events(finder.stream)) if has_words else []
+        self._places = PlaceNames(finder.snapshot.places(finder.stream))
+        self._also: dict[tuple[str, str], set[str]] = defaultdict(set)
+        """(stream, place) -> what else it is called."""
+        events = finder.snapshot.events(finder.stream)
+        self.visits: list[Visit] = visits(sights, events, self._label) if has_words or len(self._places) else []
         self.hearings: list[Hearing] = hearings(p for p in percepts if p.lane == "sound")
         self.rooms = tuple(dict.fromkeys(visit.room for visit in self.visits if visit.room))
+        self.names = tuple(dict.fromkeys([*self.rooms, *(name for also in self._also.values() for name in also)]))
+        """All that rooms and places are called."""
 
     @property
     def empty(self) -> bool:
@@ -69,10 +79,12 @@ class Scenes:
         """Stays in rooms, or in one, in order of time; a stay that is shortly interrupted is one."""
         made: list[Hit] = []
         for visit in self.visits:
-            if not visit.room or (room and not same_room(room, visit.room)):
+            if not visit.room or (room and not self.is_in(room, visit)):
                 continue
             best = max(visit.percepts, key=lambda p: (p.confidence if p.text else 0.0, -p.t0_ns))
-            hit = Hit(visit.stream, visit.t0_ns, visit.t1_ns, visit.room, visit.room, best, best.confidence)
+            hit = Hit(
+                visit.stream, visit.t0_ns, visit.t1_ns, visit.room, visit.room, best, best.confidence, place=visit.place
+            )
             if made and _goes_on(made[-1], hit):
                 made[-1] = replace(made[-1], t1_ns=hit.t1_ns)
             else:
@@ -88,14 +100,16 @@ class Scenes:
         best = max(scores, default=0.0)
         hits = []
         for (visit, seen), score in zip(every, scores, strict=True):
-            if score <= 0 or score < best - 0.05 or (room and not same_room(room, visit.room)):
+            if score <= 0 or score < best - 0.05 or (room and not self.is_in(room, visit)):
                 continue
             for t0_ns, t1_ns in seen.spans:
                 within = [p for p in seen.percepts if t0_ns <= p.t0_ns < max(t1_ns, t0_ns + 1)]
                 shows = max(within, key=lambda p: (p.confidence, -p.t0_ns))
                 votes = sum(p.confidence for p in within)
                 trust = min(1.0, score * (0.55 + 0.45 * votes / len(within)))
-                hits.append(Hit(visit.stream, t0_ns, t1_ns, visit.room, seen.thing.text, shows, trust, votes, seen))
+                hits.append(
+                    Hit(visit.stream, t0_ns, t1_ns, visit.room, seen.thing.text, shows, trust, votes, seen, visit.place)
+                )
         return self._ranked(named, _together([hit for hit in hits if hit.weight >= DOUBTFUL] or hits))
 
     def sounds(self, named: Named | None = None, room: str = "") -> list[Hit]:
@@ -103,18 +117,31 @@ class Scenes:
         hits = []
         for hearing in self.hearings:
             score = 1.0 if named is None else self._sounds_like(named, hearing.name)
-            where = self.room_at(hearing.stream, hearing.t0_ns)
-            if score <= 0 or (room and not (where and same_room(room, where))):
+            within = self._visit_at(hearing.stream, hearing.t0_ns)
+            where, place = (within.room, within.place) if within else ("", "")
+            if score <= 0 or (room and not (within and self.is_in(room, within))):
                 continue
             shows = max(hearing.percepts, key=lambda p: (p.confidence, -p.t0_ns))
             trust = score * (0.55 + 0.45 * hearing.confidence)
             name, t0_ns, t1_ns = hearing.name.partition(",")[0], hearing.t0_ns, hearing.t1_ns
-            hits.append(Hit(hearing.stream, t0_ns, t1_ns, where, name, shows, trust, hearing.confidence))
+            heard = Hit(hearing.stream, t0_ns, t1_ns, where, name, shows, trust, hearing.confidence, place=place)
+            hits.append(heard)
         return hits
 
-    def room_at(self, stream: str, t_ns: int) -> str:
-        """The room that was in sight at a time; empty where none is claimed."""
-        return next((v.room for v in self.visits if v.stream == stream and v.t0_ns <= t_ns < v.t1_ns and v.room), "")
+    def is_in(self, room: str, there: Visit | Hit) -> bool:
+        """Whether a visit or a hit is in the room or place of that name, by any name that it has."""
+        return any(same_room(room, name) for name in (there.room, *self._also.get((there.stream, there.place), ())))
+
+    def _visit_at(self, stream: str, t_ns: int) -> Visit | None:
+        """The visit to a room that went on at a time; None where no room is claimed."""
+        return next((v for v in self.visits if v.stream == stream and v.t0_ns <= t_ns < v.t1_ns and v.room), None)
+
+    def _label(self, percept: Percept, room: str) -> tuple[str, str]:
+        label, key = self._places.label(percept, room)
+        place = self._places.get(percept)
+        if key and place is not None:
+            self._also[percept.stream, key].update(filter(None, (*self._places.of(place), room)))
+        return label, key
 
     def words(self, lane: Lane, stay: Hit) -> list[Percept]:
         """What was said or printed from a stay's begin to its end, begun in it."""
@@ -170,7 +197,9 @@ class Scenes:
 
 def _hit(visit: Visit, seen: Seen, t0_ns: int, t1_ns: int) -> Hit:
     trust = 0.55 + 0.45 * seen.confidence
-    return Hit(visit.stream, t0_ns, t1_ns, visit.room, seen.thing.text, seen.best, trust, seen.weight, seen)
+    return Hit(
+        visit.stream, t0_ns, t1_ns, visit.room, seen.thing.text, seen.best, trust, seen.weight, seen, visit.place
+    )
 
 
 def _fits(asked: Thing, known: Thing) -> float:
@@ -185,15 +214,15 @@ def _fits(asked: Thing, known: Thing) -> float:
 
 
 def _goes_on(last: Hit, hit: Hit) -> bool:
-    same = last.stream == hit.stream and same_room(last.room, hit.room)
+    same = last.stream == hit.stream and last.place == hit.place and same_room(last.room, hit.room)
     return same and hit.t0_ns - last.t1_ns < JOIN_NS
 
 
 def _together(hits: Sequence[Hit]) -> list[Hit]:
     """Stretches of one thing that follow one another in one room become one; in order of (stream, time)."""
     made: list[Hit] = []
-    ordered = sorted(hits, key=lambda h: (h.stream, h.text, h.room, h.t0_ns))
-    for _, group in groupby(ordered, key=lambda h: (h.stream, h.text, h.room)):
+    ordered = sorted(hits, key=lambda h: (h.stream, h.text, h.room, h.place, h.t0_ns))
+    for _, group in groupby(ordered, key=lambda h: (h.stream, h.text, h.room, h.place)):
         run: Hit | None = None
         for hit in group:
             if run is not None and hit.t0_ns - run.t1_ns < JOIN_NS:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..records import NS_PER_S, Lane
+from .places import PlaceNames
 from .question import Question
 from .reason import Conclusion, Support, abstain
 from .recalled import Hit, Scenes
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SLACK_NS = NS_PER_S // 2
 MOST = 5
 """Moments that an answer cites, at most."""
+_WORDS: tuple[Lane, ...] = ("speech", "caption")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def conclude_seen(question: Question, finder: Finder) -> Verdict | None:
     A memory whose sights and sounds have no words has no answers of this kind.
     """
     order = question.route == "order" and len(question.choices) == 2
-    asked = None if order else read_seen(question)
+    asked = None if order else read_seen(question, PlaceNames(finder.snapshot.places(finder.stream)).names)
     if not order and asked is None:
         return None
     scenes = Scenes(finder)
@@ -46,7 +48,7 @@ def conclude_seen(question: Question, finder: Finder) -> Verdict | None:
         return None
     if order:
         return _order(question, scenes)
-    asked = read_seen(question, scenes.rooms)
+    asked = read_seen(question, scenes.names)
     return None if asked is None else _Answering(asked, scenes).conclude()
 
 
@@ -56,7 +58,7 @@ def _order(question: Question, scenes: Scenes) -> Verdict | None:
     for choice in question.choices:
         if choice.quotes or set(choice.lanes) & {"speech", "caption"}:
             return None
-        named, room, heard = read_named(choice_text(choice), scenes.rooms)
+        named, room, heard = read_named(choice_text(choice), scenes.names)
         hits = _occurrences(scenes, named, room, heard or "sound" in choice.lanes)
         if not hits:
             return None
@@ -106,6 +108,8 @@ class _Answering:
                 return self._things()
             case "beside":
                 return self._next_to()
+            case "happened":
+                return self._happened()
             case _:
                 return self._of_named()
 
@@ -141,7 +145,11 @@ class _Answering:
 
     def _where(self, hits: list[Hit]) -> Verdict | None:
         chosen = self._end(hits)
-        if self.asked.side == "before":
+        if self.asked.end == "previous":
+            chosen = _former(hits)
+            if not chosen:
+                return self._never(f"{self.what!r} is only seen in one place, {in_room(hits[-1].room)}")
+        elif self.asked.side == "before":
             chosen = chosen[-1:]
         elif self.asked.side == "after":
             chosen = chosen[:1]
@@ -154,7 +162,7 @@ class _Answering:
         kept = [hit for hit in roomed if votes[hit.room] >= 0.2 * max(votes.values())]
         told = []
         for room in dict.fromkeys(hit.room for hit in kept):
-            told.append(f"in the {room} ({_times([h for h in kept if h.room == room])})")
+            told.append(f"{in_room(room)} ({_times([h for h in kept if h.room == room])})")
         text = ", then ".join(told)
         ordered = sorted(kept, key=lambda h: (-votes[h.room], -h.score, h.t0_ns))
         return self._verdict(f"{text[0].upper()}{text[1:]}: {ordered[0].text}.", ordered)
@@ -196,7 +204,8 @@ class _Answering:
         if asked.end or asked.side in ("before", "after"):
             late = asked.end == "last" or (asked.side == "before" and asked.end != "first")
             hits = hits[-1:] if late else hits[:1]
-            return self._verdict(f"The {hits[0].room} ({span(hits[0].t0_ns, hits[0].t1_ns)}).", hits)
+            name = in_room(hits[0].room).removeprefix("in ")
+            return self._verdict(f"{name[0].upper()}{name[1:]} ({span(hits[0].t0_ns, hits[0].t1_ns)}).", hits)
         first: dict[str, Hit] = {}
         for hit in hits:
             known = next((room for room in first if same_room(room, hit.room)), hit.room)
@@ -210,7 +219,7 @@ class _Answering:
         if not asked.named.empty:  # "what was the red mug doing there" is of no form that is known
             return None
         hits = self.scenes.things_in(self.scenes.stays(asked.room)) if asked.room else self.scenes.things()
-        hits = [h for h in hits if not asked.room or (h.room and same_room(asked.room, h.room))]
+        hits = [h for h in hits if not asked.room or self.scenes.is_in(asked.room, h)]
         if asked.side in ("before", "after") and asked.anchor is not None:
             own = {h.text for h in _occurrences(self.scenes, asked.anchor, asked.anchor_room, False)}
             hits = [h for h in hits if h.text not in own]
@@ -230,6 +239,24 @@ class _Answering:
         verb = "shown" if lane == "caption" else "said"
         text = " / ".join(f"{quoted(hit.text)} ({verb} {_place(hit)})" for hit in hits[:8])
         return self._verdict(f"{text}.", hits)
+
+    def _happened(self) -> Verdict | None:
+        """What was seen, heard, said and shown in a place, stay by stay, the latest first."""
+        stays = self._beside(self.scenes.stays(self.asked.room))[::-1]
+        if not stays:
+            return self._never(f"{self.asked.room!r} is not seen then")
+        heard = self.scenes.sounds(None, self.asked.room)
+        told = []
+        for stay in stays[:MOST]:
+            seen = [h.text for h in self.scenes.things_in([stay]) if self.scenes.is_in(self.asked.room, h)]
+            sounds = [h.text for h in heard if stay.meets(h.stream, h.t0_ns, h.t1_ns)]
+            words = [quoted(flat(p)) for lane in _WORDS for p in self.scenes.words(lane, stay)]
+            parts = [f"{', '.join(dict.fromkeys(seen))} seen" if seen else "", *_heard(sounds), *words[:3]]
+            told.append(
+                f"at {span(stay.t0_ns, stay.t1_ns)} {'; '.join(filter(None, parts)) or 'nothing that has a name'}"
+            )
+        text = f"{len(stays)} {'stay' if len(stays) == 1 else 'stays'} {in_room(stays[0].room)}: {' / '.join(told)}"
+        return self._verdict(f"{text}.", stays)
 
     def _next_to(self) -> Verdict | None:
         own = self.scenes.sights(self.asked.named, self.asked.room)
@@ -316,13 +343,31 @@ def _told(text: str, hits: Sequence[Hit], trust: float = 1.0) -> Conclusion:
     return Conclusion(text, False, trust * max(h.score for h in hits), support)
 
 
+def _former(hits: Sequence[Hit]) -> list[Hit]:
+    """The last hit in another place than the last one's; none where there is only one place."""
+    placed = [hit for hit in hits if hit.room]
+    if not placed:
+        return []
+    now = placed[-1]
+    return [hit for hit in placed if not (same_room(hit.room, now.room) and hit.place == now.place)][-1:]
+
+
+def _heard(sounds: Sequence[str]) -> list[str]:
+    return [f"{', '.join(dict.fromkeys(sounds))} heard"] if sounds else []
+
+
+def in_room(room: str) -> str:
+    """ "in the kitchen", but "in Granny's corner" and "in place 3"."""
+    return f"in {room}" if room[:1].isupper() or room[-1:].isdigit() else f"in the {room}"
+
+
 def _described(hit: Hit) -> str:
     return f"{hit.text}; {hit.room}" if hit.room and hit.room != hit.text else hit.text
 
 
 def _place(hit: Hit) -> str:
     at = f"at {span(hit.t0_ns, hit.t1_ns)}"
-    return f"in the {hit.room} {at}" if hit.room and hit.room != hit.text else at
+    return f"{in_room(hit.room)} {at}" if hit.room and hit.room != hit.text else at
 
 
 def _times(hits: Sequence[Hit]) -> str:

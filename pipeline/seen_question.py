@@ -31,6 +31,7 @@ Kind = Literal[
     "count",
     "times",
     "beside",
+    "happened",
 ]
 
 
@@ -58,7 +59,8 @@ class Asked:
     """In which it asks; empty: anywhere."""
     heard: bool = False
     """It asks for a sound."""
-    end: Literal["", "first", "last"] = ""
+    end: Literal["", "first", "last", "previous"] = ""
+    """Of several; "previous": where it was before it was where it is now."""
     side: Literal["", "before", "after", "while"] = ""
     anchor: Named | None = None
     """What the answer stands before, after or beside: a thing, a sound;"""
@@ -96,6 +98,14 @@ WHERE = re.compile(
     r"^(?:where\b(?! in the (?:video|film|recording))|(?:in|at|from|into|through) (?:which|what) (?:rooms?|places?)\b|"
     r"(?:which|what) (?:rooms?|places?)\b)"
 )
+NOW = re.compile(r"^(?:where(?:'s| is| are)\b|(?:in )?(?:which|what) (?:room|place)s? (?:is|are)\b)")
+"""Where something is, is where it was last."""
+FORMER = re.compile(
+    r"^(?!.*\bi (?:see|saw)\b)(?=.*\b(?:was|were|had|did|used)\b)(.*\S)\s+"
+    r"(?:just )?(?:before(?: (?:that|then|this|now|it (?:was|got) (?:moved|taken|carried)\b.*))?|previously|earlier)$"
+)
+""" "Where was the red mug before?" """
+HAPPENED = re.compile(r"^what (?:all |else |ever )?(?:(?:has |had )?happen(?:s|ed)?|went on|was going on|occurred)\b")
 WHEN = re.compile(
     r"^(?:when\b|(?:find|show me) the (?:moments?|parts?)\b|"
     r"(?:at|around) (?:what|which) (?:time|point|moment|second|minute)s?\b)"
@@ -135,6 +145,9 @@ FRAME = frozenset(
     ).split()
 )
 """Words of the frame: never what is asked for. A verb that is heard counts where nothing else is named (`_named`)."""
+_INTO = r"\b(?:in|inside|into|to|at|from|visit(?:ed)?|enter(?:ed)?)"
+_PLAIN = re.compile(r"[a-z']+(?: [a-z']+)?")
+"""A name that the patterns of rooms take in."""
 _MOUTH = frozenset("while during voice narrator speaker presenter anyone anybody read".split())
 _VERBAL = frozenset("ring rang rung play played playing someone somebody".split())
 
@@ -155,12 +168,20 @@ def read_seen(question: Question, rooms: Collection[str] = ()) -> Asked | None:
         text,
     )
     span, text = stretch_of(text)
+    former = FORMER.match(text) if WHERE.match(text) else None
+    text = former.group(1) if former else text
     main, side, tail = _split(text.strip())
     kind = _kind(main)
     if kind is None:
         return None
     room, bare = _room(main, rooms)
-    end: Literal["", "first", "last"] = "first" if FIRST.search(main) else "last" if LAST.search(main) else ""
+    end: Literal["", "first", "last", "previous"] = (
+        "first" if FIRST.search(main) else "last" if LAST.search(main) or NOW.match(main) else ""
+    )
+    if former and not side:
+        end = "previous"
+    if kind == "happened" and (not room or side):
+        kind = "things"  # of no place: what was seen
     explicit = bool(SIGHT.search(main) or SOUND.search(main) or kind in ("rooms", "doing"))
     own = bool(OWN.search(main))
     number = COUNT.search(main) is not None
@@ -215,6 +236,8 @@ def _kind(main: str) -> Kind | None:
     for pattern, kind in ((COLOUR, "colour"), (SIZE, "size"), (TIMES, "times"), (DOING, "doing")):
         if pattern.search(main):
             return kind  # type: ignore[return-value]  # the literals stand one line above
+    if HAPPENED.match(main):
+        return "happened"
     if match := COUNT.search(main):
         counted = main[match.end() :]
         return "rooms" if re.match(r"(?:rooms?|places?)\b", counted) else "count"
@@ -238,6 +261,11 @@ def _heard(main: str, kind: Kind) -> bool:
 
 def _room(text: str, rooms: Collection[str], *, bare: bool = True) -> tuple[str, str]:
     """(the room that the text names behind a preposition or, if `bare`, without one; the text without it)."""
+    for odd in sorted((name.lower() for name in rooms), key=lambda name: (-len(name), name)):
+        if not _PLAIN.fullmatch(odd):  # "place 3", "granny's corner by the door"
+            match = re.search(rf"{_INTO} (?:the )?({re.escape(odd)})(?!\w)", text)
+            if match:
+                return odd, _without(text, match, odd)
     for match in reversed(list(IN_ROOM.finditer(text))):
         for words, name in _readings(match.group(1)):
             if is_room(name, rooms) and not STOP & set(name.split()):  # "which room" is none

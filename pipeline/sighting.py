@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..records import NS_PER_S, Event, Percept
@@ -77,6 +77,8 @@ class Visit:
     percepts: tuple[Percept, ...]
     things: tuple[Seen, ...]
     """Most votes first."""
+    place: str = ""
+    """The key of its place, where that tells rooms apart (`places.PlaceNames.label`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,15 @@ def _plain(room: str) -> str:
     return " ".join(room.partition(",")[0].lower().split()).removeprefix("the ")
 
 
-def visits(percepts: Sequence[Percept], events: Sequence[Event]) -> list[Visit]:
-    """Visits in order of (stream, time), from vision percepts, with words or without, and the closed events."""
+Label = Callable[[Percept, str], tuple[str, str]]
+"""(a sight, the room that the words say) -> (the room that it is in, the key of its place or "")."""
+
+
+def visits(percepts: Sequence[Percept], events: Sequence[Event], label: Label | None = None) -> list[Visit]:
+    """Visits in order of (stream, time), from vision percepts, with words or without, and the closed events.
+
+    label: what is known of places beside the words.
+    """
     made: list[Visit] = []
     lines: dict[tuple[str, str], list[Percept]] = defaultdict(list)
     for percept in percepts:
@@ -138,12 +147,13 @@ def visits(percepts: Sequence[Percept], events: Sequence[Event]) -> list[Visit]:
         line.sort(key=lambda p: (p.t0_ns, p.id))
         ends = _ends(line, [event for event in events if event.stream == stream])
         told = [read_words(p.text or "") for p in line]
-        rooms = _rooms(line, ends, [room for _, room in told])
+        voted = _rooms(line, ends, [room for _, room in told])
+        rooms = [(room, "") if label is None else label(p, room) for p, room in zip(line, voted, strict=True)]
         first = 0
         for i in range(1, len(line) + 1):
             if i == len(line) or rooms[i] != rooms[first] or line[i].t0_ns - ends[i - 1] > JOIN_NS:
                 made.append(
-                    _visit(stream, rooms[first], line[first:i], ends[first:i], [things for things, _ in told[first:i]])
+                    _visit(stream, *rooms[first], line[first:i], ends[first:i], [things for things, _ in told[first:i]])
                 )
                 first = i
     return sorted(made, key=lambda visit: (visit.stream, visit.t0_ns))
@@ -216,7 +226,12 @@ def _apart(line: Sequence[Percept], ends: Sequence[int], i: int, j: int) -> int:
 
 
 def _visit(
-    stream: str, room: str, line: Sequence[Percept], ends: Sequence[int], told: Sequence[tuple[Thing, ...]]
+    stream: str,
+    room: str,
+    place: str,
+    line: Sequence[Percept],
+    ends: Sequence[int],
+    told: Sequence[tuple[Thing, ...]],
 ) -> Visit:
     stated: dict[tuple[str, str], list[tuple[int, Thing]]] = defaultdict(list)
     for i, things in enumerate(told):
@@ -236,7 +251,7 @@ def _visit(
         spans = _joined([(line[i].t0_ns, ends[i]) for i in at])
         seen.append(Seen(thing, weights[key], tuple(line[i] for i in at), spans))
     seen.sort(key=lambda s: (-s.weight, s.spans[0], s.thing.text))
-    return Visit(stream, room, line[0].t0_ns, ends[-1], tuple(line), tuple(seen))
+    return Visit(stream, room, line[0].t0_ns, ends[-1], tuple(line), tuple(seen), place)
 
 
 def _settled(

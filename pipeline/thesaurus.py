@@ -155,7 +155,8 @@ def joined(one: str, other: str, table: Mapping[str, frozenset[str]]) -> bool:
 
 
 def same_room(one: str, other: str) -> bool:
-    """Whether two names, in lower case, are of one kind of room."""
+    """Whether two names are of one kind of room, or one place's."""
+    one, other = one.lower(), other.lower()
     if _stems(one) == _stems(other):
         return True
     return any(one in row and other in row for row in ROOMS)

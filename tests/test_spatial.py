@@ -255,7 +255,7 @@ def test_a_place_is_named_while_it_is_recorded(memory: Memory) -> None:
         for moment in posed(40)[25:]:
             recorder.observe(moment)
         recorder.finish(s(40))
-        assert [(p.name, p.last_ns // NS_PER_S) for p in memory.snapshot().places()][0] == ("porch", 29)
+        assert next((p.name, p.last_ns // NS_PER_S) for p in memory.snapshot().places()) == ("porch", 29)
 
 
 @pytest.mark.parametrize(("called", "name"), [("attic", "loft"), ("kitchen 3", "a;b"), ("kitchen 3", "x" * 81)])
@@ -287,5 +287,3 @@ def test_a_stream_that_never_says_where_it_is_has_no_places(memory: Memory) -> N
         record(memory, [Moment("day", s(1), (look(1, RED),))], ()).finish(s(2))
         assert memory.snapshot().places() == []
         assert [p.place for p in memory.snapshot().percepts()] == [None]
-
-

@@ -228,8 +228,9 @@ class _Teller:
 
     def _move_unseen(self, here: int) -> None:
         """Something somewhere else is carried to another room, or stands in view again."""
-        away = [item for item in self._items if item.room not in (None, here, self._story.rare)]
-        rooms = [room.id for room in self._plan.rooms if room.id not in (here, self._story.rare) and self._space(room.id)]
+        left_out = (here, self._story.rare)
+        away = [item for item in self._items if item.room not in (None, *left_out)]
+        rooms = [room.id for room in self._plan.rooms if room.id not in left_out and self._space(room.id)]
         if not away or not rooms:
             return
         item = away[int(self._draw.integers(len(away)))]
