@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from ..errors import MissingError
 from ..records import Picture, Space
 from .base import Encoded, EncoderSpec, unit
+from .compiled import compiled_session
 from .image_graph import CELLS, DIM, SIDE, TOKENS, ImageConfig, image_graph, split
 from .runtime import onnx_session
 
 WEIGHTS = Path(__file__).parent / "weights" / "image_tower.safetensors"
+NAME = "image-tower"
 BATCH = 16
 """Pictures in one go."""
 BESIDE = 1
@@ -48,8 +50,8 @@ class Eyes:
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise MissingError(f"{path} holds no image tower: {error}", "train it again or reinstall") from error
         self._digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        self._spec = EncoderSpec("image-tower", "vision", space or Space("minilm-image", DIM, self._digest[:16]))
-        self._session = onnx_session(b"".join(graph), threads)
+        self._spec = EncoderSpec(NAME, "vision", space or Space("minilm-image", DIM, self._digest[:16]))
+        self._session = compiled_session(NAME, self._digest, threads) or onnx_session(b"".join(graph), threads)
 
     @property
     def spec(self) -> EncoderSpec:

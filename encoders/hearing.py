@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from ..errors import MissingError
 from ..records import SOUND_RATE, Space, Vector
 from .base import Encoded, EncoderSpec, unit
+from .compiled import compiled_session
 from .mel import filter_bank
 from .onnx_graph import FLOAT, Graph, Message, port
 from .runtime import onnx_session
 
+NAME = "sound-tower"
 WEIGHTS = Path(__file__).parent / "weights" / "sound_tower.safetensors"
 DIM = 384
 SAMPLES, STRIDE = 2 * SOUND_RATE, SOUND_RATE
@@ -103,8 +105,8 @@ class Hearing:
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise MissingError(f"{path} holds no sound tower: {error}", "train it again or reinstall") from error
         self._digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        self._spec = EncoderSpec("sound-tower", "sound", space or Space("minilm-sound", DIM, self._digest[:16]))
-        self._session = onnx_session(b"".join(graph), threads)
+        self._spec = EncoderSpec(NAME, "sound", space or Space("minilm-sound", DIM, self._digest[:16]))
+        self._session = compiled_session(NAME, self._digest, threads) or onnx_session(b"".join(graph), threads)
 
     @property
     def spec(self) -> EncoderSpec:

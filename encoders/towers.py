@@ -105,4 +105,70 @@ def _sentences(sizes: Mapping[str, int], seed: int) -> tuple[NDArray[np.int64], 
     return ids * mask, mask
 
 
-TOWERS: Mapping[str, Callable[[], Sequence[Tower]]] = {"embedded": embedded}
+def sights() -> Tower:
+    """The image tower, as `eyes.py` runs it. Errors: `MissingError` where its weights are not there."""
+    from .eyes import BATCH, NAME, WEIGHTS
+    from .image_graph import SIDE
+
+    def module() -> torch.nn.Module:
+        from .shipped import Seen
+
+        return Seen(WEIGHTS)
+
+    def pictures(sizes: Mapping[str, int], seed: int) -> tuple[NDArray[np.float32]]:
+        """Smooth pictures of every brightness."""
+        draw = np.random.default_rng(seed)
+        coarse = draw.uniform(0, 255, (sizes["batch"], 3, 8, 8)).astype(np.float32)
+        fine = coarse.repeat(SIDE // 8, axis=2).repeat(SIDE // 8, axis=3)
+        return (np.clip(fine + draw.normal(0, 8, fine.shape), 0, 255).astype(np.float32),)
+
+    return Tower(
+        name=NAME,
+        weights=_hash(WEIGHTS),
+        module=module,
+        axes={"pictures": ("batch", 3, SIDE, SIDE)},
+        sizes={"batch": (1, BATCH, BATCH)},
+        outputs=("seen",),
+        examples=pictures,
+    )
+
+
+def sounds() -> Tower:
+    """The sound tower, as `hearing.py` runs it. Errors: `MissingError` where its weights are not there."""
+    from .hearing import NAME, SAMPLES, WEIGHTS
+
+    def module() -> torch.nn.Module:
+        from .shipped import Heard
+
+        return Heard(WEIGHTS)
+
+    def noises(sizes: Mapping[str, int], seed: int) -> tuple[NDArray[np.float32]]:
+        """Tones in noise."""
+        draw = np.random.default_rng(seed)
+        t = np.arange(SAMPLES) / 16_000
+        tones = np.sin(2 * np.pi * draw.uniform(100, 4000, (sizes["batch"], 1)) * t)
+        return ((0.3 * tones + draw.normal(0, 0.05, tones.shape)).astype(np.float32),)
+
+    return Tower(
+        name=NAME,
+        weights=_hash(WEIGHTS),
+        module=module,
+        axes={"sounds": ("batch", SAMPLES)},
+        sizes={"batch": (1, 1, 8)},
+        outputs=("heard",),
+        examples=noises,
+    )
+
+
+def with_senses() -> Sequence[Tower]:
+    """The towers of the profile `towers`."""
+    return [minilm(), sights(), sounds()]
+
+
+def _hash(path: Path) -> str:
+    if not path.is_file():
+        raise MissingError(f"{path} is not there", "reinstall mneme, or train it: python -m benchmarks.train_towers")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+TOWERS: Mapping[str, Callable[[], Sequence[Tower]]] = {"embedded": embedded, "towers": with_senses}

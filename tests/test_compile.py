@@ -17,9 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
+from mneme.encoders import eyes as eyes_module
 from mneme.encoders import towers
 from mneme.encoders.compiled import best_model, compiled_session, read_record, write_record
 from mneme.encoders.export import ParityError
+from mneme.encoders.eyes import Eyes
+from mneme.encoders.hearing import DIM, SAMPLES, Hearing
+from mneme.encoders.image_graph import split
 from mneme.encoders.runtime import CPU
 from mneme.encoders.sentence_bert import SentenceBert
 from mneme.encoders.text import MiniLM
@@ -221,3 +225,32 @@ def test_a_folder_that_holds_no_bert_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(MnemeError, match="is not a BERT sentence encoder"):
         SentenceBert(tmp_path)
+
+
+def test_the_shipped_towers_in_torch_are_those_that_see_and_hear() -> None:
+    draw = np.random.default_rng(3)
+    pictures = draw.integers(0, 255, (2, 64, 64, 3)).astype(np.uint8)
+    (seen,) = TorchRuntime(towers.sights().module()).run(pictures.transpose(0, 3, 1, 2).astype(np.float32))
+    eyes = Eyes()
+    ours = eyes.look(list(pictures))
+    theirs = split(eyes.config, seen)
+    assert all(np.allclose(ours[name], theirs[name], atol=1e-4) for name in ours)
+    sound = draw.normal(0, 0.1, SAMPLES).astype(np.float32)
+    (heard,) = TorchRuntime(towers.sounds().module()).run(sound[None])
+    found = Hearing().hear([sound])
+    assert np.allclose(found.vectors[0], heard[0, :DIM], atol=1e-4)
+    assert np.allclose(found.chances[0], heard[0, DIM:], atol=1e-4)
+
+
+def test_the_eye_takes_what_was_compiled_of_its_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pictures = [np.random.default_rng(i).integers(0, 255, (48, 64, 3)).astype(np.uint8) for i in range(2)]
+    before = Eyes().encode(pictures)
+    monkeypatch.setenv("MNEME_CACHE", str(tmp_path))
+    made = compile_tower(towers.sights(), "onnx", "fp32", cache=tmp_path)
+    assert made.record.parity >= 0.9999
+    opened: list[str] = []
+    monkeypatch.setattr(eyes_module, "onnx_session", lambda *_: opened.append("its own"))
+    after = Eyes().encode(pictures)
+    assert opened == []
+    assert np.allclose(after.vectors, before.vectors, atol=1e-5)
+    assert after.words == before.words
