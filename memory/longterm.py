@@ -1,0 +1,154 @@
+"""Long-term memory of one stream: a fixed number of prototypes a lane and space, made of its events as they close.
+
+An event's tokens are chosen by the working bank (`token_bank`), read the prototypes, whose use grows by the attention
+they get, and are consolidated with them (`consolidations`). What an event gave can be taken out again (`erase`).
+
+Feeding is a function of the closed events and their percepts alone, in the order of the events. So what stands on the
+disk may be some events behind: whoever loads it feeds it those (`token_state`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..errors import MnemeError
+from ..records import Event, Lane, Percept, Vector
+from .consolidations import ATTENTIVE, WAYS, Bounds
+from .prototypes import BYTES, Candidates, Prototype
+from .settings import MemorySettings, Way
+from .token_bank import TEMPERATURE, candidates_of
+
+LANES: frozenset[Lane] = frozenset({"vision", "sound"})
+"""The lanes that have long-term prototypes: words are few, and are found by themselves."""
+_READ = 30
+"""Prototypes that one token gives its attention to, at most (XMem's top-k)."""
+
+Key = tuple[Lane, str]
+"""Lane and space."""
+
+
+@dataclass(frozen=True, slots=True)
+class LongTermSettings:
+    """How the past is kept; what is stored already is not made anew when they change."""
+
+    consolidation: Way = "potentiation"
+    bounds: Bounds = field(default_factory=Bounds)
+
+
+def longterm_of(settings: MemorySettings) -> LongTermSettings:
+    """What the settings of a memory say of it."""
+    bounds = Bounds(prototypes=settings.prototypes, events=settings.prototype_events)
+    return LongTermSettings(settings.consolidation, bounds)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bank:
+    """The prototypes of one lane and space; never changed, only followed by another."""
+
+    prototypes: tuple[Prototype, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Of the vectors that it holds."""
+        return sum(p.vectors * len(p.looked_up) * BYTES for p in self.prototypes)
+
+    def fed(self, new: Candidates, settings: LongTermSettings) -> Bank:
+        """The bank after an event."""
+        attentive = settings.consolidation in ATTENTIVE
+        held = self._read(new.vectors) if attentive else list(self.prototypes)
+        return Bank(tuple(WAYS[settings.consolidation](held, new, settings.bounds)))
+
+    def nearest(self, query: Vector) -> list[tuple[str, float]]:
+        """(event, cosine) of all that is held, keys and what each event gave, the most alike first."""
+        vectors = [(part.event, part.mean) for p in self.prototypes for part in p.parts]
+        vectors += [(p.owner, p.key) for p in self.prototypes if p.key is not None and p.owner is not None]
+        if not vectors:
+            return []
+        rows = np.stack([vector for _, vector in vectors])
+        alike = rows @ query / np.maximum(np.linalg.norm(rows, axis=1) * np.linalg.norm(query), 1e-12)
+        return [(vectors[i][0], float(alike[i])) for i in np.argsort(-alike, kind="stable").tolist()]
+
+    def without(self, events: Collection[str]) -> Bank:
+        """The bank as the other events make it."""
+        return Bank(tuple(left for p in self.prototypes if (left := p.without(events)) is not None))
+
+    def _read(self, tokens: Vector) -> list[Prototype]:
+        """The prototypes after tokens[n, d] gave them their attention, softmax(cos / T) over the nearest."""
+        if not self.prototypes:
+            return []
+        import torch
+
+        from ..operators.affinity import similarity, top_k_affinity, usage
+
+        keys = torch.nn.functional.normalize(torch.from_numpy(np.stack([p.looked_up for p in self.prototypes])), dim=1)
+        n, dim = keys.shape
+        shrinkage = torch.full((n,), dim**0.5 / (2 * TEMPERATURE))
+        affinity = top_k_affinity(similarity(keys, torch.from_numpy(tokens), shrinkage), _READ)
+        given = usage(affinity, n).tolist()
+        return [
+            replace(p, use=p.use + more, life=p.life + len(tokens))
+            for p, more in zip(self.prototypes, given, strict=True)
+        ]
+
+
+class LongTerm:
+    """The banks of one recording of a stream. Not for two threads at once."""
+
+    def __init__(
+        self,
+        settings: LongTermSettings | None = None,
+        banks: Mapping[Key, Bank] | None = None,
+        events: int = 0,
+        frozen: bool = False,
+    ) -> None:
+        """events: how many of the stream's closed events it has taken up, from the first on.
+
+        frozen: shared by readers; `feed` and `erase` raise `MnemeError`.
+        """
+        self.settings = settings or LongTermSettings()
+        self.banks: dict[Key, Bank] = dict(banks or {})
+        self.events = events
+        self.frozen = frozen
+
+    def copy(self) -> LongTerm:
+        """One that can be fed while this one stays as it is. O(banks)."""
+        return LongTerm(self.settings, self.banks, self.events)
+
+    def feed(self, event: Event, percepts: Iterable[Percept]) -> None:
+        """Takes up a closed event with its percepts, in order of time (`episodic.in_order`). Bounded time and memory.
+
+        Events come in order, each once; one that was taken up already is passed over.
+        """
+        self._refuse_frozen()
+        if event.ordinal < self.events:
+            return
+        by_key: dict[Key, list[Percept]] = {}
+        for percept in percepts:
+            if percept.lane in LANES and percept.space is not None and percept.vector is not None:
+                by_key.setdefault((percept.lane, percept.space), []).append(percept)
+        for key, members in sorted(by_key.items()):
+            new = candidates_of(event.id, members)
+            if new is not None:
+                self.banks[key] = self.banks.get(key, Bank()).fed(new, self.settings)
+        self.events = event.ordinal + 1
+
+    def erase(self, events: Collection[str]) -> int:
+        """Takes out what these events (ids) gave; how many prototypes are gone or made anew without them."""
+        self._refuse_frozen()
+        touched = 0
+        for key, bank in self.banks.items():
+            touched += sum(bool(p.events & set(events)) or p.owner in events for p in bank.prototypes)
+            self.banks[key] = bank.without(events)
+        return touched
+
+    def prototypes(self, lane: Lane, space: str) -> Sequence[Prototype] | None:
+        """Those of a lane and space; None where it has never held any."""
+        bank = self.banks.get((lane, space))
+        return None if bank is None else bank.prototypes
+
+    def _refuse_frozen(self) -> None:
+        if self.frozen:
+            raise MnemeError("this long-term memory is shared by readers", "copy it before it is changed")
