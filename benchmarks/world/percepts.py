@@ -46,8 +46,10 @@ def sound_words(name: str) -> str:
     return ", ".join(SOUNDS[name].known)
 
 
-def moments(story: Story, stream: str, embed: Embed, space: str) -> Iterator[Moment]:
+def moments(story: Story, stream: str, embed: Embed, space: str, *, posed: bool = False) -> Iterator[Moment]:
     """The story's moments in order of time, each with its percepts: sights, sounds, speech and captions.
+
+    posed: each moment says where the camera stood; else each percept names its room.
 
     A sight lasts until what is in view changes, or `LOOK_NS`; a visit begins with a change of the whole picture. Texts
     are embedded once each.
@@ -70,11 +72,11 @@ def moments(story: Story, stream: str, embed: Embed, space: str) -> Iterator[Mom
         for lane, t0_ns, t1_ns, text in rows:
             percept = Percept(
                 stream, lane, t0_ns, t1_ns, space=space, vector=vector(text), text=text, origin="world",
-                place=f"{visit.room.kind} {visit.room.id}",
+                place=None if posed else f"{visit.room.kind} {visit.room.id}",
             )  # fmt: skip
             change = 1.0 if t0_ns == visit.t0_ns and lane == "vision" else 0.0
             level = LOUD_DB if any(t0 <= t0_ns < t1 for t0, t1 in loud) else QUIET_DB
-            yield Moment(stream, t0_ns, (percept,), change, level, t0_ns)
+            yield Moment(stream, t0_ns, (percept,), change, level, t0_ns, visit.pose(t0_ns) if posed else None)
 
 
 def _rows(visit: Visit) -> Iterator[tuple[Lane, int, int, str]]:
@@ -92,8 +94,8 @@ def _rows(visit: Visit) -> Iterator[tuple[Lane, int, int, str]]:
         yield "caption", sign.t0_ns, sign.t1_ns, sign.text
 
 
-def remember(story: Story, folder: Path, stream: str = "world") -> None:
-    """A new memory of profile `embedded` in `folder`, as perfect senses would have filled it."""
+def remember(story: Story, folder: Path, stream: str = "world", *, posed: bool = False) -> None:
+    """A new memory of profile `embedded` in `folder`, as perfect senses would have filled it; posed: see `moments`."""
     from mneme.encoders.profiles import make_profile
     from mneme.memory.memory import Memory
 
@@ -101,6 +103,7 @@ def remember(story: Story, folder: Path, stream: str = "world") -> None:
     text = profile.text
     with Memory.create(folder, "embedded", profile.spaces) as memory:
         recorder = memory.recorder(Stream(stream, f"world:{story.seed}", f"world-{story.seed}-{story.length_ns}"))
-        for moment in moments(story, stream, lambda texts: text.encode(texts).vectors, text.spec.space.name):
+        told = moments(story, stream, lambda texts: text.encode(texts).vectors, text.spec.space.name, posed=posed)
+        for moment in told:
             recorder.observe(moment)
         recorder.finish(story.length_ns)
