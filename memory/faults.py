@@ -55,6 +55,9 @@ def mended(doing: str, path: Path, *, kept: bool = False) -> Iterator[None]:
             if kept and number in (errno.ENOSPC, errno.EDQUOT):
                 mend += "; all that was acknowledged is kept"
             raise MnemeError(f"{doing} {path} failed: {fault}", mend) from error
+        if is_vanished(error) and not kept:
+            fault = f"{doing} {path} failed: a file of it is not there (an erasure or a compaction removes old ones)"
+            raise MnemeError(fault, "try again, and run mneme check on it if that does not help") from error
         if isinstance(error, OSError) or _UNREADABLE.search(str(error)):
             line = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise MnemeError(f"{doing} {path} failed: {line}", "run mneme check on it") from error

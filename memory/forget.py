@@ -9,14 +9,14 @@ the erased can be asked for any more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ..errors import MnemeError
 from ..records import Percept
-from . import ledger, tables
+from . import ledger, purge, tables, token_state
 from .episodic import Summariser
 from .erased import Erased, joined
 from .reach import Reach, reach
@@ -32,24 +32,6 @@ _MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What erasure does in a tier beside the tables."""
-
-    counts: Mapping[str, int] = field(default_factory=dict)
-    """What the receipt says of it: `prototypes`."""
-    tokens: str | None = None
-    """A new file of token state, inside the memory; it is written already. The old one goes."""
-
-
-class Tier(Protocol):
-    """A tier that keeps what it derived from percepts or events outside of their rows."""
-
-    def __call__(self, gone: Reach) -> Part:
-        """Forgets what was derived from what goes; called under the writer's lock, before the commit."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
 class Receipt:
     """What was erased: for the person who asked. Nothing of it quotes what is gone, but for `asked`."""
 
@@ -61,8 +43,9 @@ class Receipt:
     """Events that lost percepts; they stay as spans of time, or go with their stream."""
     thumbnails: int
     prototypes: int
+    """Of long-term memory: gone, or made anew without the events that lost percepts."""
     gists: int
-    """Gists that were made anew, or went."""
+    """Gists and summaries that were made anew, or went."""
     links: int
     places: int
     """Places that went or are counted anew."""
@@ -73,12 +56,10 @@ class Receipt:
     searched: Searched
 
 
-def forget(
-    target: Target, writer: Writer, recorders: Sequence[Recorder], summarise: Summariser, tiers: Sequence[Tier] = ()
-) -> Receipt:
+def forget(target: Target, writer: Writer, recorders: Sequence[Recorder], summarise: Summariser) -> Receipt:
     """Erases what the target names; nothing is left of it when this returns a verified receipt. O(rows).
 
-    recorders: those of streams that have not ended; they go on afterwards. tiers: what else has to forget.
+    recorders: those of streams that have not ended; they go on afterwards.
 
     Raises `MnemeError` where there is nothing of the kind, or where the disk fails; then either nothing was changed or
     the erasure counts, and the next writer finishes it.
@@ -96,13 +77,14 @@ def forget(
         waiting = _within(pending, spans, recorders)
         if not reached.percepts and not waiting and not gone:
             raise MnemeError("nothing is remembered of that", "nothing was changed")
-        parts = [tier(reached) for tier in tiers]
+        staying = {name: state for name, state in writer.streams.items() if name not in gone}
+        streams, prototypes = token_state.without(writer.root, staying, reached.events)
         counts = {
             "percepts": len(reached.percepts | waiting),
             "events": len(reached.events),
             "thumbnails": len(reached.thumbnails),
-            "prototypes": sum(part.counts.get("prototypes", 0) for part in parts),
-            "gists": len(reached.events) + reached.derived,
+            "prototypes": prototypes,
+            "gists": reached.gists,
             "links": reached.links,
             "places": reached.places,
         }
@@ -110,10 +92,10 @@ def forget(
             "asked": target.kind,
             "spans": [span.plain() for span in spans],
             "gone": sorted(gone),
+            "copies": sorted(_copies(writer, gone)),
             **counts,
         }
-        tokens = next((part.tokens for part in parts if part.tokens is not None), None)
-        entry = writer.erase(replace(reached.changes, note=note), spans, tokens)
+        entry = writer.erase(replace(reached.changes, streams=streams, note=note), spans)
         for recorder in recorders:
             recorder.erase()
         searched = verify(writer.root, _search(reached, spans, said))
@@ -163,6 +145,13 @@ def _within(pending: Sequence[Percept], spans: Sequence[Erased], recorders: Sequ
         for p in pending
         if any(span.concerns(sources[p.stream]) and span.meets(p.t0_ns, p.t1_ns) for span in spans)
     )
+
+
+def _copies(writer: Writer, gone: Collection[str]) -> set[str]:
+    """The memory's own copies of sources that no stream that stays came from."""
+    of = {name: purge.copy_of(writer.root, state.stream.source) for name, state in writer.streams.items()}
+    stay = {copy for name, copy in of.items() if name not in gone}
+    return {copy for name, copy in of.items() if name in gone and copy is not None and copy not in stay}
 
 
 def _search(reached: Reach, spans: Sequence[Erased], said: str) -> Search:

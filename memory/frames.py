@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..records import Event, Lane, Percept, Space, Vector
+from .erased import Erased
 from .ledger import StreamState
 from .store import StoredSnapshot
 
@@ -51,6 +52,7 @@ class FrameCache:
 
     def __init__(self) -> None:
         self.commit = -1
+        self.erased: tuple[Erased, ...] = ()
         self.events: list[Event] = []
         self.starts: dict[str, tuple[list[int], list[Event]]] = {}
         """stream -> its closed events, and when each begins."""
@@ -61,6 +63,13 @@ class FrameCache:
         """(take, id) -> with vector and tokens."""
         self.merged: OrderedDict[tuple[Any, ...], list[Any]] = OrderedDict()
         """Tokens that were merged, by what from."""
+
+    def drop_erased(self, erased: tuple[Erased, ...]) -> None:
+        """Forgets everything when more was erased on request: a closed event never changes but for that."""
+        if erased != self.erased:
+            for kept in (self.events, self.starts, self.closed, self.open, self.percepts, self.merged):
+                kept.clear()
+            self.commit, self.erased = -1, erased
 
     def see(self, events: list[Event], commit: int) -> None:
         """The closed events as they stand at a commit, in order of (stream, time)."""
@@ -105,6 +114,7 @@ class LaneFrames:
         """pending: percepts that a recorder of this process holds and has not stored yet."""
         self.lane, self.space = lane, space
         self._snapshot, self._cache = snapshot, cache
+        cache.drop_erased(snapshot.manifest.erased)
         if cache.commit != snapshot.commit:
             cache.see(snapshot.events(), snapshot.commit)
         states = {state.stream.id: state for state in snapshot.streams()}

@@ -9,16 +9,17 @@ crash harmless: a version is ledgered before the older ones go, and all of it ca
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from . import history, tables, thumbnails
+from . import history, tables, thumbnails, token_state
 
-TOKENS = "tokens"
-"""Folder of the token state inside a memory."""
+COPIES = "sources"
+"""Folder inside a memory of sources that it was handed itself: `sources/<hash of the bytes>/<name>`."""
 _ROWS = 32
 """A row's address is its fragment's number, shifted by so many bits, and its place in there."""
 
@@ -75,13 +76,35 @@ def rewrite_ledger(table: Any, schema: Any, gone: Collection[str]) -> None:
     table.add(pa.Table.from_pylist(rows, schema=schema), mode="overwrite")
 
 
-def remove_orphans(root: Path, named: Collection[str], tokens: str | None) -> int:
-    """Removes thumbnails that no row names and token state that the last commit does not; how many files went."""
-    orphans = [root / path for path in thumbnails.stored(root) - set(named)]
-    orphans += [path for path in (root / TOKENS).glob("**/*") if path.is_file() and path != root / (tokens or "")]
+def half_written(folder: Path) -> list[Path]:
+    """Files of a table that were being written when their writer died: Lance gives them a name that begins with a dot.
+
+    Its clean-up leaves them.
+    """
+    return sorted(path for path in folder.rglob(".*") if path.is_file())
+
+
+def remove_orphans(root: Path, named: Collection[str], tokens: Collection[str]) -> None:
+    """Removes half-written files, and those of thumbnails and of token state that are not named."""
+    orphans = half_written(root / tables.FOLDER)
+    orphans += [root / path for path in thumbnails.stored(root) - set(named)]
     for path in orphans:
         path.unlink(missing_ok=True)
-    return len(orphans)
+    token_state.sweep(root, tokens)
+
+
+def copy_of(root: Path, source: str) -> str | None:
+    """The hash under which a memory keeps its own copy of a source; None of a source that lies elsewhere."""
+    folder = Path(source).parent
+    return folder.name if folder.parent == root / COPIES else None
+
+
+def remove_copies(root: Path, hashes: Collection[str]) -> None:
+    """Removes the memory's own copies of sources."""
+    for name in hashes:
+        folder = root / COPIES / name
+        if folder.parent == root / COPIES and folder.is_dir():
+            shutil.rmtree(folder)
 
 
 def folder_of(root: Path, name: str) -> Path:

@@ -1,9 +1,9 @@
 """What an erasure reaches in the tables: the rows that go, and the rows that are made anew from what remains.
 
 Events tile a stream and keep their numbers, so an event that lost percepts stays, with the same span and id, and is
-built again from the percepts that it still has; one that lost all holds nothing. What was derived from it in sleep
-(every event with a link to it or from it) is built again too, and the links go: sleep ties anew what still belongs
-together. Places are counted again (`recount`).
+built again from the percepts that it still has; one that lost all holds nothing. Every event with a link to it or from
+it is built again too, and the links go, as do the summaries that were made from either: sleep makes anew what still
+belongs together. Places are counted again (`recount`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .changes import Changes
 from .episodic import Summariser, build_event
 from .erased import FOREVER, Erased
 from .recount import recount
+from .semantic import derived_from
 from .target import phrase
 from .writer import Writer
 
@@ -42,8 +43,8 @@ class Reach:
     thumbnails: frozenset[str]
     events: frozenset[str]
     """Ids of events that lost percepts."""
-    derived: int
-    """Events that were built again only because they were tied to one of those."""
+    gists: int
+    """Of those, of events that were tied to them, and of summaries made from either: made anew, or gone."""
     links: int
     places: int
     """Places that went or are counted anew."""
@@ -79,9 +80,11 @@ def reach(
     events = _Events(writer, ids, gone, summarise, said)
     places = recount(writer, named, gone, ids, said)
     of_gone = [f"stream = {tables.literal(name)}" for name in sorted(gone)]
+    summaries = of_gone + derived_from(events.touched | events.derived) + _saying(writer, said)
     drop = {
         tables.PERCEPTS: filters,
         tables.EVENTS: of_gone,
+        tables.SUMMARIES: summaries,
         tables.PLACES: of_gone + [f"(id = {tables.literal(id)} AND take = {take})" for id, take in places.gone],
     }
     put = {tables.EVENTS: events.rows, tables.PLACES: places.rows}
@@ -91,12 +94,12 @@ def reach(
         percepts=ids,
         thumbnails=frozenset(row["thumbnail"] for row in lost if row["thumbnail"]),
         events=events.touched,
-        derived=events.derived,
+        gists=len(events.touched | events.derived) + _count(writer, tables.SUMMARIES, summaries),
         links=events.links,
         places=places.count,
         words=frozenset(phrase(row["text"]) for row in lost if row["text"]) - {""},
         vectors=_marks(writer, filters),
-        changes=Changes(drop, put, {n: s for n, s in states.items() if n not in gone} if gone else None),
+        changes=Changes(drop, put),
     )
 
 
@@ -112,6 +115,18 @@ def _filters(stream: str, spans: Sequence[Erased]) -> Iterator[str]:
     parts = [" AND ".join(tables.overlapping(s.t0_ns, s.t1_ns if s.t1_ns < FOREVER else None)) for s in spans]
     for first in range(0, len(parts), _TOGETHER):
         yield f"({name} AND ({' OR '.join(f'({part})' for part in parts[first : first + _TOGETHER])}))"
+
+
+def _saying(writer: Writer, said: str) -> list[str]:
+    """Filters for summaries that hold a phrase."""
+    rows = writer.read(tables.SUMMARIES, columns=["id", "text", "name"]).to_pylist() if said else []
+    ids = [row["id"] for row in rows if said in phrase(row["text"]) or said in phrase(row["name"])]
+    return [tables.among("id", ids)] if ids else []
+
+
+def _count(writer: Writer, name: str, filters: Sequence[str]) -> int:
+    """Rows of a table for which one of the filters holds."""
+    return len({id for each in filters for id in writer.read(name, each, ["id"])["id"].to_pylist()})
 
 
 def _marks(writer: Writer, filters: Sequence[str]) -> frozenset[bytes]:
@@ -145,7 +160,7 @@ class _Events:
         tied |= {row["id"] for row in listed if any(link["event"] in hit for link in row["links"])}
         tied |= {row["id"] for row in listed if said and said in phrase(row["gist"])}
         built = [row for row in listed if row["id"] in hit | tied and row["stream"] not in gone]
-        self.derived = len({row["id"] for row in built} - hit)
+        self.derived = frozenset(row["id"] for row in built) - hit
         self.links = sum(len(row["links"]) for row in listed if row["id"] in hit)
         self.links += sum(x["event"] in hit for row in listed if row["id"] not in hit for x in row["links"])
         self.rows = self._built(writer, built, lost, summarise)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import manifest, purge, tables, thumbnails
+from . import manifest, purge, tables, thumbnails, token_state
 from .erased import Erased
 from .reach import mark
 from .store import connect
@@ -81,7 +81,7 @@ class _Looking:
 
     def findings(self) -> Iterator[str]:
         named: set[str] = set()
-        for name in (tables.PERCEPTS, tables.EVENTS, tables.PLACES, tables.LEDGER):  # percepts tell what may be said
+        for name in (*tables.VERSIONED, tables.LEDGER):  # percepts first: they tell what may be said
             table = self._database.open_table(name)
             versions = [version["version"] for version in table.list_versions()]
             self.versions += len(versions)
@@ -104,6 +104,8 @@ class _Looking:
                 yield from self._percepts(rows, named)
             elif name == tables.EVENTS:
                 yield from self._events(rows)
+            elif name == tables.SUMMARIES:
+                yield from self._summaries(rows)
             elif name == tables.PLACES:
                 yield from (f"place {row['id']} is named so" for row in rows.to_pylist() if self._never(row["name"]))
             else:
@@ -112,7 +114,7 @@ class _Looking:
             from lancedb.query import MatchQuery
 
             match = MatchQuery(self._search.never.strip(), "text")  # type: ignore[call-arg]  # defaults not in its types
-            hits = table.search(match, query_type="fts").limit(1000).select(["id", "text"]).to_arrow().to_pylist()
+            hits = table.search(match, query_type="fts").limit(1000).select(["id", "text", "_score"]).to_list()
             yield from (f"the word index finds {hit['id']}" for hit in hits if self._never(hit["text"]))
 
     def _percepts(self, rows: Any, named: set[str]) -> Iterator[str]:
@@ -141,10 +143,13 @@ class _Looking:
         for row in rows.select(["id", "percepts", "gist"]).to_pylist():
             if any(id in self._search.percepts for id in row["percepts"]):
                 yield f"event {row['id']} lists what was erased"
-            for piece in row["gist"].split(PIECES):
-                if self._says(piece) or self._never(piece):
-                    yield f"the gist of event {row['id']} says it"
-                    break
+            if self._tells(row["gist"]):
+                yield f"the gist of event {row['id']} says it"
+
+    def _summaries(self, rows: Any) -> Iterator[str]:
+        for row in rows.select(["id", "text", "name"]).to_pylist():
+            if self._tells(row["text"]) or self._tells(row["name"]):
+                yield f"summary {row['id']} says it"
 
     def _ledger(self, rows: Any) -> Iterator[str]:
         for row in rows.select(["commit", "kind", "streams", "note"]).to_pylist():
@@ -166,6 +171,7 @@ class _Looking:
             self.files += sum(1 for file in path.glob("**/*") if file.is_file())
             if path.name not in current and not (_is_uuid(path.name) and uuid.UUID(path.name).bytes in names):
                 yield f"no version names the index {path.name}"
+        yield from (f"{path.relative_to(folder)} was never finished" for path in purge.half_written(folder))
         for path in sorted((folder / "_deletions").glob("*")):
             self.files += 1
             yield f"deleted rows are still in the file that {path.name} is about"
@@ -176,10 +182,14 @@ class _Looking:
         self.files += len(stored)
         yield from (f"no percept names {path}" for path in sorted(stored - named))
         sought = set(self._search.vectors) - self._marks
-        for path in sorted((self._root / purge.TOKENS).glob("**/*.safetensors")):
+        for path in sorted((self._root / token_state.FOLDER).glob("**/*.safetensors")):
             self.files += 1
             if sought and any(mark(vector) in sought for vector in _vectors_in(path)):
                 yield f"{path.relative_to(self._root)} holds a vector of it"
+
+    def _tells(self, gist: str) -> bool:
+        """Whether a piece of a gist says what only the erased said."""
+        return any(self._says(piece) or self._never(piece) for piece in gist.split(PIECES))
 
     def _says(self, text: str) -> bool:
         """Whether a text says what only the erased said."""

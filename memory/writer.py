@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MemoryFormatError, MnemeError
-from ..records import Event, Percept, Picture, Place, Stream
-from . import history, ledger, manifest, purge, recall_log, tables, thumbnails
+from ..records import Event, Percept, Picture, Place, Stream, to_ns
+from . import ledger, manifest, purge, recall_log, tables, thumbnails, token_state
 from .changes import KEYS, Changes
 from .erased import Erased, concerning, from_plain, joined
 from .faults import error_number, mended
+from .history import READERS_S, latest, prune, settle
 from .ledger import Entry, Kind, StreamState, TableState
 from .settings import MemorySettings
 from .store import connect, last_entry
+from .usage import Gauge
 
 _log = logging.getLogger(__name__)
 _UNTIDY = 8
@@ -50,6 +52,10 @@ class Writer:
         self._fragments = dict.fromkeys(self._schemas, 0)
         self._compact_at = settings.fragments
         self._sound = False
+        self.gauge = None if settings.budget_mb is None else Gauge(root)
+        """What the folder takes, where there is a budget."""
+        self.pressed: Callable[[], object] | None = None
+        """Called before a commit for which the budget has hardly room; the commit follows in any case."""
         (root / tables.FOLDER).mkdir(exist_ok=True)
         self._database = connect(root)
         self._tables = self._open_tables()
@@ -95,6 +101,8 @@ class Writer:
         """
         import pyarrow as pa
 
+        if self.pressed is not None and self._is_full():
+            self.pressed()
         with self._mutex, mended("writing", self.root, kept=True):
             self._make_ready()
             streams = {**self.streams, state.stream.id: self._placed(state)}
@@ -115,6 +123,10 @@ class Writer:
                 self._put(tables.PLACES, pa.Table.from_pylist(rows, schema=self._schemas[tables.PLACES]))
             entry = self._append_entry(kind, streams, tokens=tokens)
             self._sound = True
+            if self.gauge is not None:
+                vectors = sum(p.vector.nbytes for p, _ in percepts if p.vector is not None)
+                vectors += sum(p.tokens.nbytes for p, _ in percepts if p.tokens is not None)
+                self.gauge.committed(vectors, sum(len(jpeg) for _, jpeg in percepts if jpeg is not None))
         return entry
 
     def apply(self, kind: Kind, changes: Changes, tokens: str | None = None) -> Entry:
@@ -136,18 +148,19 @@ class Writer:
             self._sound = True
         return entry
 
-    def erase(self, changes: Changes, spans: Iterable[Erased], tokens: str | None = None) -> Entry:
+    def erase(self, changes: Changes, spans: Iterable[Erased]) -> Entry:
         """As `apply`, and nothing of what goes is left on the disk, in no older version either; takes O(rows).
 
-        changes.note: a receipt without words, with "spans" (of `Erased.plain`) and "gone" (streams that go). A crash
-        leaves the memory as it was or, once the ledger has the row, as it shall be: the next writer does the rest.
-        Until `erasure_ends` says that all is well it tries again.
+        changes.note: a receipt without words, with "spans" (of `Erased.plain`), "gone" (streams that go) and "copies"
+        (hashes of their sources, where the memory has its own). A crash leaves the memory as it was or, once the ledger
+        has the row, as it shall be: the next writer does the rest. Until `erasure_ends` is called it tries again.
         """
         with self._mutex, mended("erasing from", self.root, kept=True):
+            self._finish_erasing()  # of one that could not be finished
             self._note_in_manifest(erasing=self._entry.commit)
-            entry = self.apply("forget", changes, tokens)
+            entry = self.apply("forget", changes)
             self._note_in_manifest(erased=joined([*self.manifest.erased, *spans]))
-            self._purge(changes.note.get("gone", ()))
+            self._purge(changes.note["gone"], changes.note["copies"])
         return entry
 
     def erasure_ends(self) -> None:
@@ -175,7 +188,7 @@ class Writer:
     def _put(self, name: str, rows: Any) -> None:
         """Puts whole rows (`pyarrow.Table`): each takes the place of the one with the same `KEYS`, or is added."""
         merge = self._tables[name].merge_insert(list(KEYS[name]))
-        merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+        merge.when_matched_update_all().when_not_matched_insert_all().execute(rows, on_bad_vectors="null")
         self._fragments[name] += 1
 
     def _make_ready(self) -> None:
@@ -198,23 +211,41 @@ class Writer:
             if self._fragments[tables.PERCEPTS] >= _UNTIDY:
                 self._try_to_compact()
 
-    def compact(self) -> None:
+    def rows(self, name: str) -> int:
+        """Rows of a table, of every take."""
+        with self._mutex:
+            return int(self._tables[name].count_rows())
+
+    def reindex(self, make: Callable[[Any], None]) -> None:
+        """Lets `make` make indexes of `percepts`, under a ledger row of its own; nothing commits meanwhile."""
+        with self._mutex, mended("indexing", self.root, kept=True):
+            self._make_ready()
+            before = self._tables[tables.PERCEPTS].version
+            make(self._tables[tables.PERCEPTS])
+            if self._tables[tables.PERCEPTS].version != before:
+                self._append_entry("compact", self.streams)
+            self._sound = True
+
+    def compact(self, *, history: bool = True) -> None:
         """Merges the fragments of every table and brings the word index up to date, under a ledger row of its own.
 
-        Only then old versions go, and only those that no commit within the horizon names.
+        Only then old versions go, and only those that no commit within the horizon names; without history all of
+        them, and the word index is made anew without the words that went.
         """
         with self._mutex, mended("compacting", self.root, kept=True):
             if not self._sound:
                 self._restore()
             self._sound = False
+            if not history:
+                purge.index_words(self._tables[tables.PERCEPTS], replace=True)
             for name, table in self._tables.items():
-                history.settle(table)
+                settle(table)
                 self._fragments[name] = 1
             self._append_entry("compact", self.streams)
             self._sound = True
-            self._prune()
+            self._prune(history)
 
-    def _purge(self, gone: Collection[str]) -> None:
+    def _purge(self, gone: Collection[str], copies: Collection[str]) -> None:
         """Makes what no row shows be on the disk no longer; see `purge`."""
         self._make_ready()
         for name in tables.VERSIONED:
@@ -227,7 +258,8 @@ class Writer:
         self._fragments = dict.fromkeys(self._fragments, 1)
         self._sound = True
         named = self.read(tables.PERCEPTS, "thumbnail IS NOT NULL", ["thumbnail"])["thumbnail"].to_pylist()
-        purge.remove_orphans(self.root, named, self._entry.tokens)
+        purge.remove_orphans(self.root, named, {*token_state.named(self.streams.values()), self._entry.tokens or ""})
+        purge.remove_copies(self.root, copies)
         recall_log.purge(self.root)
 
     def _finish_erasing(self) -> None:
@@ -239,7 +271,8 @@ class Writer:
         if notes:
             spans = [span for note in notes for span in from_plain(note["spans"])]
             self._note_in_manifest(erased=joined([*self.manifest.erased, *spans]))
-            self._purge({name for note in notes for name in note["gone"]})
+            gone = {name for note in notes for name in note["gone"]}
+            self._purge(gone, {name for note in notes for name in note["copies"]})
         self._note_in_manifest(erasing=None)
 
     def _note_in_manifest(self, **fields: Any) -> None:
@@ -265,11 +298,23 @@ class Writer:
             return state
         return replace(known, successor=state) if state.take > known.take else replace(state, successor=known.successor)
 
-    def _prune(self) -> None:
+    def _is_full(self) -> bool:
+        return self.gauge is not None and self.gauge.usage.peak > (self._settings.budget_mb or 0) * 1e6
+
+    def _prune(self, history: bool) -> None:
         """Removes the versions of the tables that the history has no room for. They have to be settled."""
-        now = history.latest(self._tables[tables.LEDGER])
+        now = latest(self._tables[tables.LEDGER])
+        horizon_s, share = self._settings.horizon_s, self._settings.history_share
         for name, table in self._tables.items():
-            history.prune(self.root, name, table, now, self._settings.horizon_s, self._settings.history_share)
+            prune(self.root, name, table, now, horizon_s if history else 0.0, share if history else 0.0)
+        ledgered = self._tables[tables.LEDGER]
+        since_ns = self._entry.committed_ns - to_ns(READERS_S)
+        recent = ledger.streams_since(ledgered, since_ns) if history else iter(self.streams.values())
+        token_state.sweep(self.root, set(token_state.named(recent)), READERS_S)
+        if self.gauge is not None:
+            self.gauge.compacted()
+            if history and self._is_full():
+                self._prune(False)
         if any(self._tables[name].version != self._entry.tables[name].version for name in tables.VERSIONED):
             self._append_entry("compact", self.streams)  # never seen: what is settled does not change
 
@@ -282,8 +327,11 @@ class Writer:
         missing = [name for name in self._schemas if name not in opened]
         folders = {name: self.root / tables.FOLDER / f"{name}.lance" for name in missing}
         written = [name for name in missing if any((folders[name] / "data").glob("*"))]
-        if written or (missing and any(table.count_rows() for table in opened.values())):
-            lost = (written or missing)[0]
+        needed = set(missing) - set(tables.LATER)
+        if tables.LEDGER in opened and (entry := ledger.last(opened[tables.LEDGER])) is not None:
+            needed |= set(missing) & set(entry.tables)
+        if written or (needed and any(table.count_rows() for table in opened.values())):
+            lost = (written or sorted(needed))[0]
             raise MemoryFormatError(f"table {lost!r} of {self.root} cannot be read", "restore the memory from a copy")
         for name in missing:
             if folders[name].exists():
@@ -325,7 +373,7 @@ class Writer:
         for table in self._tables.values():
             table.checkout_latest()  # a restore that failed leaves a table at the older version
         self._entry = last_entry(self._database, self.root)
-        stale = [name for name in tables.VERSIONED if self._tables[name].version != self._entry.tables[name].version]
+        stale = [name for name, state in self._entry.tables.items() if self._tables[name].version != state.version]
         for name in stale:
             self._tables[name].checkout(self._entry.tables[name].version)
             self._tables[name].restore()
@@ -337,8 +385,8 @@ class Writer:
         self._sound = True
 
     def _widen(self) -> None:
-        """Adds the columns that a memory of an earlier release lacks, empty, under a ledger row of their own."""
-        wider = False
+        """Adds the columns and tables that a memory of an earlier release lacks, empty, under a ledger row."""
+        wider = set(self._entry.tables) < set(tables.VERSIONED)
         for name in tables.VERSIONED:
             there = set(self._tables[name].schema.names)
             lacking = [field for field in self._schemas[name] if field.name not in there]

@@ -13,22 +13,25 @@ from ..encoders.profiles import Embedded, make_profile
 from ..errors import MnemeError
 from ..memory.as_of import AsOf
 from ..memory.ledger import StreamState
-from ..memory.memory import Ack, Memory, Recorder, Report
+from ..memory.memory import Ack, Memory, Receipt, Recorder, Report
 from ..memory.recorder import Boundaries
 from ..memory.settings import MemorySettings
 from ..memory.snapshot import Snapshot
-from ..records import NS_PER_S, Answer, Event, Lane, MemoryTokens, Observation, Picture, Stream
+from ..records import NS_PER_S, Answer, Event, Lane, MemoryTokens, Observation, Picture, Place, Stream, to_ns
 from .ask import Faculties, ask
 from .evidence import ReasonSettings
 from .opening import begin, chosen_profile, exists, open_to_write, wanted_lanes
 from .perceive import Perception, Senses
 from .picture import read_picture
+from .places import Listed, listed
+from .readers import Readers
 from .reason import Reasoner, make_reasoner
 from .senses import DEFAULT_LANES, senses_of, senses_of_observations
 from .sight import sight_of
 from .sources import SourceSettings, open_source
 from .token_reader import TokenReader
 from .watch import Progress, Watched, printable, watch
+from .words import stem
 
 
 def open_memory(path: str | Path, profile: str | None = None, *, config: Path | None = None) -> Mneme:
@@ -57,6 +60,7 @@ class Mneme:
         self._observed: dict[str, tuple[Perception, Recorder]] = {}
         self._reasoners: dict[str, Reasoner] = {}
         self._tokens = TokenReader()
+        self._readers = Readers()
         self._lock = threading.RLock()
         self._memory_settings = load("memory", MemorySettings, settings)
         self._source_settings = load("watch", SourceSettings, settings)
@@ -201,15 +205,35 @@ class Mneme:
                 root=self.path,
             )
 
-        answered = memory.reading(answer, moment)
-        memory.recalled(evidence.source for evidence in answered.evidence)
+        with self._readers.one():
+            answered = memory.reading(answer, moment)
+            memory.recalled(evidence.source for evidence in answered.evidence)
         return answered
 
     def events(self, stream: str | None = None) -> list[Event]:
         """The closed events, in order of stream and time."""
+        memory = self._reader()
+
+        def closed(snapshot: Snapshot) -> list[Event]:
+            self._refuse_unknown(snapshot, stream)
+            return snapshot.events(stream)
+
+        with self._readers.one():
+            return memory.reading(closed)
+
+    def places(self, stream: str | None = None) -> list[Listed]:
+        """Where the streams were, with what the places are called, in order of stream and founding."""
         snapshot = self._reader().snapshot()
         self._refuse_unknown(snapshot, stream)
-        return snapshot.events(stream)
+        return listed(snapshot, stream)
+
+    def name_place(self, place: str, name: str) -> Place:
+        """Call a place so, from now on and when its stream is watched anew; "" takes the name away.
+
+        `place`: its id, or a name that is one place's alone. Errors: `LockedError`, `MnemeError`.
+        """
+        self._reader()  # a memory that is not there yet has no places
+        return self._writer().name_place(place, name)
 
     def tokens(
         self,
@@ -226,7 +250,44 @@ class Mneme:
         Errors: `SettingsError` for a budget outside 1 to 65,536 or a lane that is not perceived, `QuestionError`,
         `MemoryFormatError` where there is no memory, `MnemeError` for an unknown stream.
         """
-        return self._tokens.gather(self._reader(), self.profile, budget, query, lane, stream)
+        memory, profile = self._reader(), self.profile
+        with self._readers.one():
+            return self._tokens.gather(memory, profile, budget, query, lane, stream)
+
+    def forget(
+        self,
+        stream: str | None = None,
+        t0_s: float | None = None,
+        t1_s: float | None = None,
+        event: str | None = None,
+        place: str | None = None,
+        text: str | None = None,
+    ) -> Receipt:
+        """Erase one of: a stream (or what overlaps [t0_s, t1_s) of it), an event by its id, a place, words.
+
+        What overlaps goes in every lane, from every tier, index and old version, and is not taken in again from the
+        same source; the source's file is not touched. Exact: `text` finds its words standing together in what was
+        said, shown or seen, whatever their case, and nothing that only means the same. Readers are drained: when it
+        returns, no answer of this process that shows what is gone is still to come.
+
+        Errors: `MnemeError` where there is nothing of it (nothing is changed then), `LockedError`,
+        `MemoryFormatError` where there is no memory.
+        """
+        t0_ns, t1_ns = (None if t is None else to_ns(t) for t in (t0_s, t1_s))
+        with self._lock:
+            memory = self._reader()
+            eraser = memory if self._writing else Memory.open(self.path, "w", settings=self._memory_settings)
+            try:
+                receipt = eraser.forget(
+                    stream=stream, t0_ns=t0_ns, t1_ns=t1_ns, event=event, place=place, text=text
+                )
+            finally:
+                if eraser is not memory:
+                    eraser.close()
+                self._tokens = TokenReader()
+        stem.cache_clear()
+        self._readers.drain()
+        return receipt
 
     def check(self) -> Report:
         """Whether what is stored is what the format promises."""

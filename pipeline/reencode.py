@@ -142,9 +142,9 @@ def _carry(root: Path, making: Path) -> None:
             shutil.copytree(entry, making / entry.name, copy_function=_link)
         else:
             _link(str(entry), str(making / entry.name))
-    others = manifest.read(root).others
-    if others:
-        manifest.write(making, replace(manifest.read(making), others=others))
+    before = manifest.read(root)
+    if before.others or before.erased:  # what was erased on request stays so
+        manifest.write(making, replace(manifest.read(making), others=before.others, erased=before.erased))
 
 
 def _link(source: str, target: str) -> str:

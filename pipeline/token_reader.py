@@ -16,6 +16,7 @@ from .recollect import checked, recollect, space_of
 
 if TYPE_CHECKING:
     from ..memory.memory import Memory
+    from ..memory.store import StoredSnapshot
 
 _QUERIES = 32
 """Queries whose hits are kept while the memory stands at one commit: a robot repeats its query at every step."""
@@ -54,31 +55,34 @@ class TokenReader:
         # Before the snapshot: what is stored meanwhile is then seen twice, and never not at all.
         recorders = memory.recorders
         pending = [percept for recorder in recorders for percept in recorder.pending]
-        snapshot = memory.snapshot()
-        known = {state.stream.id for state in snapshot.streams()} | {recorder.stream.id for recorder in recorders}
-        if stream is not None and stream not in known:
-            raise MnemeError(
-                f"there is no stream {stream!r} in this memory", f"it knows {', '.join(sorted(known)) or 'none'}"
-            )
-        with self._lock:
-            hits = None
-            if asked is not None:
-                key = (snapshot.commit, asked if isinstance(asked, str) else _digest(asked), lane, stream, count)
-                if key not in self._hits:
-                    self._hits[key] = recollect(asked, snapshot, profile, lane, stream, count)
-                    while len(self._hits) > _QUERIES:
-                        self._hits.popitem(last=False)
-                hits = self._hits[key]
-            return gather(
-                snapshot,
-                lane=lane,
-                space=space,
-                budget=count,
-                hits=hits,
-                stream=stream,
-                pending=pending,
-                cache=self._cache,
-            )
+
+        def gathered(snapshot: StoredSnapshot) -> MemoryTokens:
+            known = {state.stream.id for state in snapshot.streams()} | {recorder.stream.id for recorder in recorders}
+            if stream is not None and stream not in known:
+                raise MnemeError(
+                    f"there is no stream {stream!r} in this memory", f"it knows {', '.join(sorted(known)) or 'none'}"
+                )
+            with self._lock:
+                hits = None
+                if asked is not None:
+                    key = (snapshot.commit, asked if isinstance(asked, str) else _digest(asked), lane, stream, count)
+                    if key not in self._hits:
+                        self._hits[key] = recollect(asked, snapshot, profile, lane, stream, count)
+                        while len(self._hits) > _QUERIES:
+                            self._hits.popitem(last=False)
+                    hits = self._hits[key]
+                return gather(
+                    snapshot,
+                    lane=lane,
+                    space=space,
+                    budget=count,
+                    hits=hits,
+                    stream=stream,
+                    pending=pending,
+                    cache=self._cache,
+                )
+
+        return memory.reading(gathered)
 
 
 def _digest(picture: Picture) -> tuple[Any, ...]:

@@ -19,6 +19,8 @@ import typer
 from ..errors import MnemeError
 from ..records import Answer, Event, Lane, to_s
 from .compile_command import compile_command
+from .forget_command import forget_command
+from .places_command import places
 from .progress import bars
 from .reencode_command import reencode
 
@@ -401,7 +403,9 @@ def _watched(done: Watched) -> dict[str, Any]:
 
 
 app.command("compile")(mendable(compile_command))
+app.command("forget")(mendable(forget_command))
 app.command("reencode")(mendable(reencode))
+app.command("places")(mendable(places))
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
@@ -418,6 +422,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
                 "text": e.text,
                 "score": e.score,
                 "thumbnail": e.thumbnail,
+                "place": e.place,
             }
             for e in answer.evidence
         ],

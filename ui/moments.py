@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from ..errors import MnemeError, SourceError
 from ..memory import thumbnails
+from ..memory.erased import concerning
 from ..memory.memory import Memory
 from ..pipeline.mneme import open_memory
 from ..records import NS_PER_S, to_s
@@ -70,6 +71,12 @@ def source_of(snapshot: StoredSnapshot, stream: str) -> str | None:
     return next((state.stream.source for state in snapshot.streams() if state.stream.id == stream), None)
 
 
+def erased_from(snapshot: StoredSnapshot, stream: str) -> bool:
+    """Whether something of a stream was erased on request, which its video would still show."""
+    own = [state.stream for state in snapshot.streams() if state.stream.id == stream]
+    return any(concerning(snapshot.manifest.erased, known) for known in own)
+
+
 def moment_at(snapshot: StoredSnapshot, stream: str, t_ns: int) -> Moment:
     """What there is to show of a stream at an instant. Errors: `MnemeError` for a stream that is not known."""
     source = source_of(snapshot, stream)
@@ -83,6 +90,9 @@ def moment_at(snapshot: StoredSnapshot, stream: str, t_ns: int) -> Moment:
     if not Path(source).is_absolute():
         line = f"{stream} was observed live: there is no video to play, only what was remembered."
         return Moment(stream, stamp(t_ns), "live", line, thumbnail=picture)
+    if erased_from(snapshot, stream):
+        line = f"A part of {stream} was erased on request: its video is not shown, only what is remembered."
+        return Moment(stream, stamp(t_ns), "gone", line, thumbnail=picture)
     if playable(source) is None:
         line = f"The video of {stream} is no longer where it was watched: {source}"
         return Moment(stream, stamp(t_ns), "gone", line, thumbnail=picture)
@@ -119,7 +129,8 @@ def add_routes(app: FastAPI, memory: Path, watching: Watching, config: Path | No
     @app.get("/clip")
     def clip(stream: str) -> Response:
         try:
-            source = source_of(snapshot(), stream)
+            seen = snapshot()
+            source = None if erased_from(seen, stream) else source_of(seen, stream)
         except MnemeError as error:
             return fault(str(error), 404)
         kind = playable(source) if source is not None else None
