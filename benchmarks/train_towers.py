@@ -4,7 +4,7 @@ python -m benchmarks.train_towers                                     # what was
 python -m benchmarks.train_towers --only image --shards 'laion/*.tar'  # one tower, on WebDataset shards of your own
 python -m benchmarks.train_towers --minutes 2 --out /tmp/weights       # a trial
 
-One core takes some 150 minutes; `--only image` and `--only sound` side by side on two take less than two hours and a half.
+On one core some 150 minutes: `--only image` takes two hours, `--only sound` (beside it, on another) half an hour.
 """
 
 from __future__ import annotations
