@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -33,6 +33,8 @@ class StreamState:
     """Whether it was watched to its end."""
     take: int = 0
     """Which recording of the stream this is: its rows carry the number. Each replacement has the next higher one."""
+    tokens: str | None = None
+    """The file of its long-term memory, inside the memory (`token_state`); it may be some events behind."""
     successor: StreamState | None = None
     """The take that will replace this one as soon as it is done; until then no reader sees it."""
 
@@ -110,6 +112,13 @@ def at(table: Any, commit: int) -> Entry:
     )
 
 
+def streams_since(table: Any, since_ns: int) -> Iterator[StreamState]:
+    """The streams as the commits from that wall-clock time on have them."""
+    rows = table.search().where(f"committed_ns >= {int(since_ns)}").select(["streams"]).to_arrow()
+    for text in rows["streams"].to_pylist():
+        yield from (_stream_state(name, known) for name, known in json.loads(text).items())
+
+
 def digest(entry: Entry) -> str:
     """SHA-256 of a row as canonical JSON, in hexadecimal; without its streams, which a later erasure may shorten."""
     row = {
@@ -147,5 +156,6 @@ def _stream_state(name: str, known: Mapping[str, Any]) -> StreamState:
         events=known["events"],
         done=known["done"],
         take=known["take"],
+        tokens=known.get("tokens"),
         successor=None if known["successor"] is None else _stream_state(name, known["successor"]),
     )

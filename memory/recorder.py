@@ -25,11 +25,13 @@ from ..errors import MnemeError
 from ..records import Event, Moment, Percept, Place, Stream
 from .episodic import Summariser, in_order
 from .ledger import Kind, StreamState
+from .longterm import LongTerm, LongTermSettings
 from .pace import Pace
 from .resume import Seam
 from .sensory import SensoryRing
 from .spatial import PlaceSettings
 from .store import StoredSnapshot
+from .token_state import EVERY, restored, save
 from .whereabouts import Whereabouts
 from .working import OpenEvent, Separator
 from .writer import Writer
@@ -82,6 +84,7 @@ class Recorder:
         separator: Callable[[], Separator],
         summarise: Summariser,
         places: PlaceSettings,
+        longterm: LongTermSettings | None = None,
         replacing: bool = False,
         ended: Callable[[], object] = lambda: None,
     ) -> None:
@@ -98,6 +101,9 @@ class Recorder:
         self._summarise = summarise
         self._pace = pace
         self._ended = ended
+        self._longterm_settings = longterm or LongTermSettings()
+        self._longterm: LongTerm | None = None
+        """What the closed events left, once it was needed."""
         known = writer.streams.get(stream.id)
         self._replacing = replacing and known is not None
         self._state = _go_on(stream, known, replacing)
@@ -215,6 +221,11 @@ class Recorder:
         self.sensory.keep(lambda moment: self._without_erased(moment))
         for event in self._open:
             event.keep(stays)
+        kept = self._writer.streams.get(self.stream.id)
+        while kept is not None and kept.take != self._state.take:
+            kept = kept.successor
+        self._state = replace(self._state, tokens=None if kept is None else kept.tokens)
+        self._longterm = None  # what is left of it stands on the disk
         places = self._left_off()[2]
         self._whereabouts.erase(places, lambda t_ns: any(span.meets(t_ns, t_ns) for span in spans))
 
@@ -259,24 +270,40 @@ class Recorder:
 
     def _commit(self, ends: list[int], done: bool = False) -> Ack:
         """Stores what was taken up, and closes the first events of the open ones at these ends."""
-        events: list[Event] = [event.close(end, self._summarise) for event, end in zip(self._open, ends, strict=False)]
+        closing = self._open[: len(ends)]
+        events: list[Event] = [event.close(end, self._summarise) for event, end in zip(closing, ends, strict=True)]
+        longterm = self._fed(list(zip(events, closing, strict=True))) if events else self._longterm
+        fed = 0 if longterm is None else longterm.events
+        written = fed // EVERY > self._state.events // EVERY or (done and longterm is not None)
+        tokens = save(self._writer.root, self.stream.id, longterm) if longterm and written else self._state.tokens
         state = replace(
             self._state,
             seen_ns=max(self._seen_ns, *ends, 0),
             closed_ns=ends[-1] if ends else self._state.closed_ns,
             events=self._state.events + len(ends),
             done=done,
+            tokens=tokens,
         )
         kind: Kind = "replace" if self._replacing and done else "observe"
         places = self._whereabouts.changed(ends[-1]) if ends else []
         self._writer.commit(kind, self._unstored, events, state, places=places)
         percepts = tuple(percept for percept, _ in self._unstored)
-        self._state, self._unstored = state, []
+        self._state, self._unstored, self._longterm = state, [], longterm
         if ends:
             self._whereabouts.stored(ends[-1], places)
         self._open = self._open[len(ends) :]
         self._pace.committed(id(self), self._monotonic_ns())
         return Ack(state.seen_ns, percepts)
+
+    def _fed(self, closed: list[tuple[Event, OpenEvent]]) -> LongTerm:
+        """Long-term memory with these events too; the one that is held stays as it is until they are stored."""
+        if self._longterm is None and self._state.take in self._writer.takes(self.stream.id):
+            snapshot = self._snapshot().ahead() if self._replacing else self._snapshot()
+            self._longterm = restored(snapshot, self._state, self._longterm_settings)
+        longterm = LongTerm(self._longterm_settings) if self._longterm is None else self._longterm.copy()
+        for event, opened in closed:
+            longterm.feed(event, in_order(opened.members))
+        return longterm
 
     def rename(self, place: Place) -> None:
         """A person gave one of the stream's places another name; that is stored already."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Way = Literal["potentiation", "merge", "cluster", "fifo", "reservoir"]
+"""Of consolidating the past (`consolidations.WAYS`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +25,32 @@ class MemorySettings:
     """Length of an event's gist, at most."""
     fragments: int = 48
     """A table is compacted when it has this many: reading slows down with each (48: 30 ms more), badly past 256."""
+    consolidation: Way = "potentiation"
+    """How long-term memory keeps the past in a fixed number of prototypes (docs/memory.md compares the ways)."""
+    prototypes: int = 128
+    """Prototypes of one stream, lane and space, at most."""
+    prototype_events: int = 1
+    """Events that feed one prototype, at most."""
     place_radius_m: float = 2.0
     """How far a place reaches from its middle where poses tell of places; 0: poses make none."""
     place_likeness: float = 0.0
     """Cosine from which a sight is of a known place where there is no pose; 0: looks make no places."""
     places: int = 256
     """Places of a stream, at most."""
+    budget_mb: float | None = None
+    """Megabytes (10^6 bytes) that the folder may take, all versions counted; None: as much as it comes to."""
+    sleep_every_s: float = 0.0
+    """A memory that is open for writing sleeps so often by itself; 0: only when its budget presses."""
+    law: str = "ebbinghaus"
+    """How strengths decay (`strength.LAWS`): what is weakest is forgotten first."""
+    recall_gain: float = 1.0
+    """What each recall adds to a strength, and each recurrence to an event's."""
+    same_event: float = 0.95
+    """Cosine from which two events are the same again."""
+    summary_s: float = 600.0
+    """Length of the stretches of a stream that are summarised, the second level above events."""
+    summary_chars: int = 300
+    """Length of their summaries, at most."""
     horizon_s: float = 86_400.0
     """How far back what the memory knew can be asked for (`as_of`), as long as the history has room."""
     history_share: float = 4.0

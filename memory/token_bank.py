@@ -18,8 +18,8 @@ CAPACITY = 64
 """Tokens of one event, lane and space that are held."""
 MOST = 2048
 """Percepts of one event that are looked at: of more, so many that are spread evenly over it."""
-TEMPERATURE = 0.05
-"""Of the attention softmax(cos / T): a cosine of 0.9 gets an eighth of what 1.0 gets."""
+TEMPERATURE = 0.2
+"""Of the attention softmax(cos / T): a cosine of 0.8 gets a third of what 1.0 gets."""
 
 
 class TokenBank:

@@ -140,9 +140,18 @@ def unnamed(state: StreamState) -> StreamState:
     return replace(state, tokens=None, successor=None if state.successor is None else unnamed(state.successor))
 
 
-def sweep(root: Path, keep: Collection[str]) -> int:
-    """Removes every file under `tokens/` but these; how many went. Only for the holder of the lock."""
-    gone = [path for path in (root / FOLDER).glob("*") if path.relative_to(root).as_posix() not in keep]
+def sweep(root: Path, keep: Collection[str], young_s: float = 0.0) -> int:
+    """Removes every file under `tokens/` but these; how many went. Only for the holder of the lock.
+
+    young_s: what was written so many seconds before the newest stays too: a commit may be about to name it.
+    """
+    written = {path: path.stat().st_mtime for path in (root / FOLDER).glob("*")}
+    newest = max(written.values(), default=0.0)
+    gone = [
+        path
+        for path, at in written.items()
+        if path.relative_to(root).as_posix() not in keep and (not young_s or at < newest - young_s)
+    ]
     for path in gone:
         path.unlink(missing_ok=True)
     return len(gone)
