@@ -156,8 +156,9 @@ def measure(story: Story, folder: Path, *, posed: bool = False) -> dict[str, Any
         report = opened.check()
     milliseconds = sorted(each.answer.timings_ms["total"] for each in judged)
     rare = [each for each in asked if each.kind.startswith("rare")]
-    fifo = asker(memory, lambda _question, keeps=newest(memory, SHARE): keeps)  # type: ignore[misc]
-    result = {
+    keeps = newest(memory, SHARE)
+    fifo = asker(memory, lambda _question: keeps)
+    return {
         "machine": machine(),
         "seed": story.seed,
         "hours": to_s(story.length_ns) / 3600,
@@ -177,7 +178,6 @@ def measure(story: Story, folder: Path, *, posed: bool = False) -> dict[str, Any
             for e in judged if not e.right
         ],
     }  # fmt: skip
-    return result
 
 
 def asleep(memory: Path, rare: Sequence[Asked], asked: Sequence[Asked]) -> dict[str, Any] | None:

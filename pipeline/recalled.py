@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ..records import Lane, Percept
-from .places import PlaceNames
+from .places import PlaceNames, rooms_told
 from .seen_question import Named
 from .sighting import JOIN_NS, Hearing, Seen, Thing, Visit, hearings, visits
 from .thesaurus import BYSTANDERS, SIZES, SOUNDS, THINGS, VOICES, joined, same_room
@@ -61,12 +61,14 @@ class Scenes:
         sights = [p for p in percepts if p.lane == "vision"]
         has_words = any(p.text for p in sights)
         self._places = PlaceNames(finder.snapshot.places(finder.stream))
-        self._also: dict[tuple[str, str], set[str]] = defaultdict(set)
-        """(stream, place) -> what else it is called."""
+        self._sights: dict[tuple[str, str], list[Percept]] = defaultdict(list)
+        """(stream, place) -> what was seen there, of places that tell rooms apart."""
         events = finder.snapshot.events(finder.stream)
         self.visits: list[Visit] = visits(sights, events, self._label) if has_words or len(self._places) else []
         self.hearings: list[Hearing] = hearings(p for p in percepts if p.lane == "sound")
         self.rooms = tuple(dict.fromkeys(visit.room for visit in self.visits if visit.room))
+        self._also = {at: self._called(seen) for at, seen in self._sights.items()}
+        """(stream, place) -> what else it is called."""
         self.names = tuple(dict.fromkeys([*self.rooms, *(name for also in self._also.values() for name in also)]))
         """All that rooms and places are called."""
 
@@ -138,10 +140,14 @@ class Scenes:
 
     def _label(self, percept: Percept, room: str) -> tuple[str, str]:
         label, key = self._places.label(percept, room)
-        place = self._places.get(percept)
-        if key and place is not None:
-            self._also[percept.stream, key].update(filter(None, (*self._places.of(place), room)))
+        if key:
+            self._sights[percept.stream, key].append(percept)
         return label, key
+
+    def _called(self, sights: Sequence[Percept]) -> tuple[str, ...]:
+        """What the place of some sights is called beside its own name."""
+        place = self._places.get(sights[0])
+        return tuple(filter(None, (*(self._places.of(place) if place else ()), rooms_told(sights))))
 
     def words(self, lane: Lane, stay: Hit) -> list[Percept]:
         """What was said or printed from a stay's begin to its end, begun in it."""

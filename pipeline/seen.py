@@ -96,7 +96,8 @@ class _Answering:
     def conclude(self) -> Verdict | None:
         asked = self.asked
         if asked.room and not self.scenes.stays(asked.room):
-            return None if asked.kind in ("printed", "spoken") else self._never(f"{asked.room!r} is never seen")
+            words = asked.kind in ("printed", "spoken") or (asked.kind == "happened" and not self.scenes.rooms)
+            return None if words else self._never(f"{asked.room!r} is never seen")
         match asked.kind:
             case "printed" | "spoken":
                 return self._words()

@@ -141,7 +141,7 @@ FRAME = frozenset(
         "something stuff furniture sound sounds noise noises listen colour color colours colors coloured colored size "
         "big often many different distinct kinds number total altogether begin began start started end stop get got "
         "play played playing next later earlier immediately right directly just shortly someone somebody doing do "
-        "what which where when how whole long far ring rang rung moments part parts"
+        "what which where when how whole long far ring rang rung moments part parts now currently"
     ).split()
 )
 """Words of the frame: never what is asked for. A verb that is heard counts where nothing else is named (`_named`)."""
@@ -188,7 +188,7 @@ def read_seen(question: Question, rooms: Collection[str] = ()) -> Asked | None:
     asked = Asked(
         kind, _named(bare, kind), room, _heard(main, kind), end, number=number, explicit=explicit or own, own=own
     )
-    asked = replace(asked, span_ns=span)
+    asked = replace(asked, span_ns=span, own=own or kind == "happened")
     if side:
         asked = _beside(asked, side, tail, rooms)
     if kind == "where" and asked.named.empty:

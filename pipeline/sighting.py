@@ -213,7 +213,7 @@ def _rooms(line: Sequence[Percept], ends: Sequence[int], told: Sequence[str]) ->
         for step in (-1, 1):
             j = i + step
             while 0 <= j < len(line) and _apart(line, ends, i, j) < NEAR_NS:
-                if told[j]:
+                if told[j] and (told[i] or line[j].place == percept.place):
                     votes[told[j]] += NEIGHBOUR * line[j].confidence
                 j += step
         rooms.append(max(sorted(votes), key=lambda room: votes[room]) if votes else "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+import mneme
+from benchmarks.apartment import draw_apartment, measure
 from mneme.errors import MnemeError
 from mneme.memory.memory import Memory
 from mneme.memory.settings import MemorySettings
 from mneme.memory.spatial import SLACK, Fix, PlaceMap, PlaceSettings
-from mneme.records import NS_PER_S, Moment, Place, Pose, Vector, to_ns
+from mneme.pipeline.perceive import Perception, Senses
+from mneme.records import NS_PER_S, Moment, Observation, Percept, Place, Pose, Stream, Vector, to_ns, to_s
+from mneme.ui.cli import app
 from tests.recording import BLUE, DAY, GREEN, RED, SPACE, CutsAt, look, s
 
 METRES = st.floats(-50, 50, allow_nan=False)
@@ -287,3 +294,126 @@ def test_a_stream_that_never_says_where_it_is_has_no_places(memory: Memory) -> N
         record(memory, [Moment("day", s(1), (look(1, RED),))], ()).finish(s(2))
         assert memory.snapshot().places() == []
         assert [p.place for p in memory.snapshot().percepts()] == [None]
+
+
+# Asked
+
+WALK = [  # (seconds, words, place that is named, x)
+    (0, "a red mug, a blue chair; kitchen", None, 0.0),
+    (4, "a red mug; kitchen", None, 0.2),
+    (20, "a green ball; garage", None, 20.0),
+    (24, "a green ball; garage", None, 20.4),
+    (40, "a yellow lamp", None, 40.0),
+    (60, "a red mug, a green ball; office", "office 7", 60.0),
+    (80, "a blue chair; kitchen", None, 0.1),
+]
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A walk through a flat, by poses; one corner has no name of its own."""
+    from mneme.encoders.profiles import Embedded
+
+    folder = tmp_path_factory.mktemp("flat") / "flat.mneme"
+    with Memory.create(folder, "embedded", Embedded().spaces) as memory:
+        recorder = memory.recorder(Stream("walk", "/nowhere", "d"), boundaries=CutsAt(20, 40, 60, 80))
+        beside = {
+            40: Percept("walk", "sound", s(41), s(42), text="bell", origin="ears", confidence=0.9),
+            60: Percept("walk", "caption", s(62), s(64), text="FIRE EXIT", origin="rapidocr", confidence=0.9),
+        }
+        for t, words, place, x in WALK:
+            percept = Percept("walk", "vision", s(t), s(t + 1), text=words, origin="eyes", confidence=0.9, place=place)
+            recorder.observe(Moment("walk", s(t), (percept,), 0.0, -60.0, s(t), Pose(x, 0, 0, 0)))
+            if t in beside:  # heard and read a little later
+                late = s(t + 5)
+                recorder.observe(Moment("walk", late, (beside[t],), 0.0, -60.0, s(t), Pose(x, 0, 0, 0)))
+        recorder.finish(s(90))
+        (corner,) = [place for place in memory.snapshot().places() if place.first_ns == s(40)]
+        memory.name_place(corner.id, "Granny's corner")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "t_s", "place"),
+    [
+        ("Where is the red mug?", "In the office", 60.0, "office 7"),
+        ("Where is the green ball now?", "In the office", 60.0, "office 7"),
+        ("Where was the red mug before?", "In the kitchen", 0.0, "kitchen"),
+        ("Where was the green ball before that?", "In the garage", 20.0, "garage"),
+        ("Where was the red mug before it was moved?", "In the kitchen", 0.0, "kitchen"),
+        ("Where was the red mug before it was in the office?", "In the kitchen", 0.0, "kitchen"),
+        ("Where is the yellow lamp?", "In Granny's corner", 40.0, "Granny's corner"),
+        ("Where did I hear the bell?", "In Granny's corner", 41.0, "Granny's corner"),
+        ("What happened in Granny's corner?", "a yellow lamp seen; bell heard", 40.0, "Granny's corner"),
+        ("What happened in the office?", "FIRE EXIT", 60.0, "office 7"),
+        ("What happened in office 7?", "a green ball, a red mug seen", 60.0, "office 7"),
+        ("What happened in the kitchen?", "2 stays in the kitchen", 80.0, "kitchen"),
+        ("When was I last in the kitchen?", "1:20", 80.0, "kitchen"),
+        ("When was I last in Granny's corner?", "0:40", 40.0, "Granny's corner"),
+        ("Which room did I visit after the garage?", "Granny's corner", 40.0, "Granny's corner"),
+    ],
+)
+def test_a_question_about_a_place_is_answered_by_its_name(
+    flat: Path, question: str, words: str, t_s: float, place: str
+) -> None:
+    with mneme.open(flat) as opened:
+        answer = opened.ask(question)
+    assert not answer.abstained, answer.text
+    assert words in answer.text
+    assert to_s(answer.evidence[0].t0_ns) == t_s
+    assert answer.evidence[0].place == place
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Where was the yellow lamp before?", "What happened in the cellar?", "When was I last in the attic?"],
+)
+def test_what_was_never_in_a_place_is_not_answered(flat: Path, question: str) -> None:
+    with mneme.open(flat) as opened:
+        assert opened.ask(question).abstained
+
+
+def test_places_are_listed_named_and_found_on_the_command_line(flat: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy.mneme"
+    shutil.copytree(flat, folder)
+
+    def told(*arguments: str) -> Any:
+        done = CliRunner().invoke(app, ["places", "--memory", str(folder), *arguments])
+        return (done.exit_code, json.loads(done.stdout) if done.exit_code == 0 else done.stderr)
+
+    code, listed = told("--json")
+    assert code == 0
+    assert [(p["name"], p["visits"]) for p in listed] == [
+        ("kitchen", 2), ("garage", 1), ("Granny's corner", 1), ("office 7", 1)
+    ]  # fmt: skip
+    assert listed[0]["moves"] == [{"to": listed[1]["id"], "name": "garage", "count": 1}]
+    assert [p["name"] for p in told("--json", "--find", "the kitchenette")[1]] == ["kitchen"]
+    code, listed = told("--json", "--name", listed[1]["id"], "the cave")
+    assert (listed[1]["name"], listed[1]["named"], listed[1]["room"]) == ("the cave", True, "garage")
+    code, listed = told("--json", "--name", "the cave", "", "--find", "garage")
+    assert (code, [(p["name"], p["named"]) for p in listed]) == (0, [("garage", False)])
+    assert told("--name", "attic", "loft") == (
+        2, "mneme: there is no place 'attic' in this memory; mneme places lists those that it knows\n"
+    )  # fmt: skip
+
+
+# Perceived
+
+
+def test_a_pose_travels_with_its_observation_to_the_moment() -> None:
+    senses = Senses("s", (), (), None)
+    here = Pose(1, 2, 3, 0.5, 0.1)
+    with Perception(senses) as perception:
+        made = perception.push(Observation("s", 0, pose=here)) + perception.push(Observation("s", NS_PER_S))
+    assert [moment.pose for moment in made] == [here, None]
+
+
+# Lived in
+
+
+def test_an_apartment_of_some_minutes_is_answered_and_its_rare_room_is_what_a_fifo_forgets(tmp_path: Path) -> None:
+    result = measure(draw_apartment(3, 6), tmp_path, posed=True)
+    assert result["sound"]
+    assert {kind: share["right"] for kind, share in result["right"].items()} == dict.fromkeys(result["right"], 1.0)
+    assert result["right"]["where"]["asked"] > 20
+    assert result["fifo"]["right"]["rare where"]["right"] == 0.0
