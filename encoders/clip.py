@@ -22,7 +22,8 @@ from ..errors import MissingError, SettingsError
 from ..records import Picture, Space
 from . import hub
 from .base import Encoded, EncoderSpec, unit
-from .runtime import Runtime
+from .compiled import compiled_session
+from .runtime import OnnxRuntime, Runtime
 from .text_tower import TextTower
 from .torch_runtime import TorchRuntime
 
@@ -197,8 +198,25 @@ class Prepare:
         return (cut - self._mean) / self._std
 
 
-def load_clip(settings: ClipSettings) -> tuple[ClipVision, TextTower]:
-    """Both towers of one checkpoint.
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A CLIP as it was loaded."""
+
+    model: Any
+    tokenizer: Any
+    config: Any
+    """How it wants its pictures: open_clip's `preprocess_cfg`."""
+    weights: str
+    """A digest of its weights and of how pictures are prepared for them."""
+
+    def size(self) -> tuple[int, int]:
+        """Pixels of the pictures that it takes."""
+        size = self.config["size"]
+        return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def load_checkpoint(settings: ClipSettings) -> Checkpoint:
+    """The checkpoint that the settings name.
 
     Errors: `MissingError` where a library or the weights are not there; `SettingsError` for names that do not fit.
     """
@@ -218,27 +236,42 @@ def load_clip(settings: ClipSettings) -> tuple[ClipVision, TextTower]:
     config = model.visual.preprocess_cfg
     whole = settings.whole or config["resize_mode"] == "squash"
     how = json.dumps({"config": config, "whole": whole}, sort_keys=True, default=str)
-    weights = hub.weights_digest(model, how)
+    return Checkpoint(model, tokenizer, config, hub.weights_digest(model, how))
+
+
+def load_clip(settings: ClipSettings) -> tuple[ClipVision, TextTower]:
+    """Both towers of one checkpoint; sight in the runtime that it was compiled for (`mneme compile clip`), if it was.
+
+    Errors: those of `load_checkpoint`.
+    """
+    found = load_checkpoint(settings)
+    model = found.model
     cuda = on_cuda(settings.device)
     device = "cuda" if cuda else "cpu"
     # The words first: the image tower, once it gives tokens, is no longer what the model expects.
-    dim, scale = _dim(model, tokenizer), float(model.logit_scale.exp())
+    dim, scale = _dim(model, found.tokenizer), float(model.logit_scale.exp())
     words = TorchRuntime(WordTower(_without_sight(model)), device=device, half=cuda)
-    sight = TorchRuntime(ImageTower(model.visual, settings.grid), device=device, half=cuda)
-    space = Space("clip", dim, weights)
+    session = compiled_session(compiled_name(settings), found.weights, max(1, torch.get_num_threads()))
+    sight: Runtime = (
+        TorchRuntime(ImageTower(model.visual, settings.grid), device=device, half=cuda)
+        if session is None
+        else OnnxRuntime(session)
+    )
+    space = Space("clip", dim, found.weights)
     title = f"clip {Path(settings.model).name}"
 
     def tokenise(texts: list[str]) -> tuple[NDArray[Any], ...]:
-        return (tokenizer(texts).numpy(),)
+        return (found.tokenizer(texts).numpy(),)
 
-    vision = ClipVision(
-        EncoderSpec(title, "vision", space),
-        Prepare(config, settings.whole),
-        sight,
-        CUDA_BATCH if cuda else BATCH,
-        scale,
-    )
+    batch = CUDA_BATCH if cuda else BATCH
+    prepare = Prepare(found.config, settings.whole)
+    vision = ClipVision(EncoderSpec(title, "vision", space), prepare, sight, batch, scale)
     return vision, TextTower(EncoderSpec(f"{title} text", None, space), tokenise, words, settings.prompt)
+
+
+def compiled_name(settings: ClipSettings) -> str:
+    """What its compiled sight is kept as: the tokens' grid is part of the network."""
+    return f"clip-sight-{settings.grid}"
 
 
 def clip_at_hand(settings: ClipSettings) -> bool:

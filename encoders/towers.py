@@ -160,6 +160,36 @@ def sounds() -> Tower:
     )
 
 
+def clip() -> Sequence[Tower]:
+    """The image tower of the CLIP that the settings name, and the text tower of words that are read and spoken.
+
+    Errors: those of `clip.load_checkpoint`.
+    """
+    from ..config import load, read_file
+    from .clip import BATCH, CUDA_BATCH, ClipSettings, ImageTower, compiled_name, load_checkpoint
+
+    settings = load("clip", ClipSettings, read_file(None))
+    found = load_checkpoint(settings)
+    high, wide = found.size()
+    sight = ImageTower(found.model.visual, settings.grid)
+
+    def pictures(sizes: Mapping[str, int], seed: int) -> tuple[NDArray[np.float32]]:
+        """Normalised as pictures are."""
+        shape = (sizes["batch"], 3, high, wide)
+        return (np.random.default_rng(seed).standard_normal(shape, dtype=np.float32),)
+
+    tower = Tower(
+        name=compiled_name(settings),
+        weights=found.weights,
+        module=lambda: sight,
+        axes={"pictures": ("batch", 3, high, wide)},
+        sizes={"batch": (1, BATCH, CUDA_BATCH)},
+        outputs=("vectors",) if sight.kind == "vector" else ("vectors", "tokens"),
+        examples=pictures,
+    )
+    return [minilm(), tower]
+
+
 def with_senses() -> Sequence[Tower]:
     """The towers of the profile `towers`."""
     return [minilm(), sights(), sounds()]
@@ -171,4 +201,4 @@ def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-TOWERS: Mapping[str, Callable[[], Sequence[Tower]]] = {"embedded": embedded, "towers": with_senses}
+TOWERS: Mapping[str, Callable[[], Sequence[Tower]]] = {"embedded": embedded, "towers": with_senses, "clip": clip}

@@ -20,15 +20,18 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from mneme.encoders import clip as clip_module
 from mneme.encoders import hub, pretrained
 from mneme.encoders.base import Encoder
 from mneme.encoders.clap import ClapSettings, load_clap
-from mneme.encoders.clip import ClipSettings, ClipVision, Prepare, load_clip
+from mneme.encoders.clip import ClipSettings, ClipVision, Prepare, compiled_name, load_clip
 from mneme.encoders.pretrained import Choice, Clip, choose, outlook
 from mneme.encoders.profiles import Embedded, make_profile
 from mneme.encoders.text_tower import TextTower
+from mneme.encoders.towers import towers_of
 from mneme.encoders.whisper import WhisperModel, WhisperSettings
 from mneme.errors import MissingError, SettingsError
+from mneme.pipeline.compile import compile_tower
 from mneme.records import SOUND_RATE, Vector, samples_to_ns
 from tests.checkpoints import OWN, SAID, TIMM, write_clap, write_clip, write_whisper
 from tests.model_hub import Hub
@@ -459,3 +462,22 @@ def test_doctor_says_which_profiles_work_and_why_not(monkeypatch: pytest.MonkeyP
     assert not profiles["clip"]["works"]
     assert "CLAP one" in profiles["clip"]["detail"]
     assert profiles["auto"]["detail"] == "would take embedded"
+
+
+def test_sight_that_was_compiled_is_seen_with_by_itself_and_sees_the_same(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MNEME_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MNEME_CLIP_MODEL", str(weights / "clip"))
+    monkeypatch.setenv("MNEME_CLIP_DEVICE", "cpu")
+    settings = ClipSettings(model=str(weights / "clip"), device="cpu")
+    before = load_clip(settings)[0].encode(PICTURES)
+    sight = next(tower for tower in towers_of("clip") if tower.name == compiled_name(settings))
+    made = compile_tower(sight, "onnx", "fp32")
+    assert made.record.parity >= 0.9999
+    monkeypatch.setattr(clip_module, "ImageTower", None)  # torch is not asked again
+    after = load_clip(settings)[0].encode(PICTURES)
+    np.testing.assert_allclose(after.vectors, before.vectors, atol=1e-5)
+    assert before.tokens is not None
+    assert after.tokens is not None
+    np.testing.assert_allclose(after.tokens.astype(np.float32), before.tokens.astype(np.float32), atol=2e-3)
