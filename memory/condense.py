@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..records import Vector
-from .frames import unit
+from .prototypes import unit
 
 _RUNS = 96
 """Tokens that merging weighs one by one, or three times those to be kept; longer rows are first averaged in runs."""

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..records import Vector
-from .frames import unit
-from .prototypes import Candidates, Prototype, half, merged
+from .prototypes import Candidates, Prototype, half, merged, unit
 from .settings import Way
 from .token_bank import TEMPERATURE
 

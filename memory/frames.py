@@ -17,7 +17,10 @@ import numpy as np
 from ..records import Event, Lane, Percept, Space, Vector
 from .erased import Erased
 from .ledger import StreamState
+from .longterm import LongTerm
+from .prototypes import Prototype, unit
 from .store import StoredSnapshot
+from .token_state import seen
 
 MOST_FRAMES = 32_768
 """Frames of closed events that are kept, at most (46 MB at 352 numbers each)."""
@@ -117,7 +120,7 @@ class LaneFrames:
         cache.drop_erased(snapshot.manifest.erased)
         if cache.commit != snapshot.commit:
             cache.see(snapshot.events(), snapshot.commit)
-        states = {state.stream.id: state for state in snapshot.streams()}
+        self._states = states = {state.stream.id: state for state in snapshot.streams()}
         self._takes = {name: state.take for name, state in states.items()}
         self._open: dict[str, list[Frame]] = {}
         waiting: dict[str, list[Percept]] = {}
@@ -174,6 +177,15 @@ class LaneFrames:
         """The lanes that are perceived in this space."""
         key = ("lanes", self.space.name, self._snapshot.commit)
         return frozenset(self._cache.once(key, lambda: [*self._snapshot.lanes_of(self.space.name)]))
+
+    def prototypes(self, stream: str) -> Sequence[Prototype] | None:
+        """What long-term memory holds of a stream in this lane and space; None where the stream has none."""
+        state = self._states.get(stream)
+        if state is None:
+            return None
+        key = ("long-term", stream, state.take, state.tokens, state.events)
+        memory: LongTerm | None = self._cache.once(key, lambda: [seen(self._snapshot, state)])[0]
+        return None if memory is None else memory.prototypes(self.lane, self.space.name)
 
     def around(self, t_ns: int, stream: str) -> list[Frame]:
         """The frames of the event, closed or open, in which that time lies."""
@@ -242,11 +254,6 @@ class LaneFrames:
             1 if tokens is None else len(tokens),
             tokens if whole else None,
         )
-
-
-def unit(vector: Any) -> Vector:
-    """float[d] at unit length, as float32; zeros stay zeros."""
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float32)
 
 
 def _in_time(frame: Frame) -> tuple[int, str]:

@@ -143,3 +143,8 @@ def merged(prototypes: Sequence[Prototype]) -> Prototype:
 def half(vector: NDArray[Any]) -> Vector:
     """A vector rounded to what float16 holds, as float32."""
     return np.asarray(vector, dtype=np.float16).astype(np.float32)
+
+
+def unit(vector: Any) -> Vector:
+    """float[d] at unit length, as float32; zeros stay zeros."""
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float32)

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..records import Percept
-from .frames import unit
-from .prototypes import Candidates, half
+from .prototypes import Candidates, half, unit
 
 CAPACITY = 64
 """Tokens of one event, lane and space that are held."""

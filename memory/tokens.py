@@ -9,22 +9,24 @@ The rule, of which nothing is left to chance:
   neighbours in time (`operators/merge.py`), weights carried, into the other half. Detail goes to the newest first.
 - Recalled: half of the share is for vectors, of which three in ten are the hits' neighbours (contiguity, as EM-LLM);
   the rest is detail of the best hits, and what that leaves over more hits.
-- Condensed: every event before any twice, the strongest and then the newest first (`operators/potentiate.py`). Where
-  there are more events than tokens, neighbouring events of a stream are merged.
+- Condensed (`past.py`): the prototypes of long-term memory, or the events' own frames where these fit or a stream has
+  no prototypes; every event that is held before any twice, the strongest and then the newest first. Where there are
+  more than tokens, neighbours in time of a stream are merged.
 Tokens stand in order of time. Each names the events it came from, with shares that add up to one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from ..records import Event, Lane, MemoryTokens, Percept, Space, Vector
-from .condense import Token, deal, merged, merged_by_stream
+from .condense import Token, merged_by_stream
 from .frames import Frame, FrameCache, LaneFrames
+from .past import condensed, plain
 from .store import StoredSnapshot
 
 Tier = Literal["working", "recalled", "long"]
@@ -81,11 +83,18 @@ def gather(
     rest = max(rest, budget - len(rows))  # too little for the detail of one more percept is enough for the past
     if found is None:
         key = ("long", *held, rest, tuple((event.id, event.strength) for event in earlier))
-        rows += [("long", token) for token in cache.once(key, lambda: list(_condensed(frames, earlier, rest)))]
+        rows += [("long", token) for token in cache.once(key, lambda: _past(frames, earlier, rest))]
     else:
         rows += [("recalled", token) for token in _recalled(frames, found, rest)]
     rows.sort(key=lambda row: (row[1].t_ns, row[1].stream))
     return _padded(rows, lane, space, budget)
+
+
+def _past(frames: LaneFrames, events: Sequence[Event], slots: int) -> list[Token]:
+    """What events hold, in so many tokens; what each stands for itself in, with its detail as far as that goes."""
+    held = list(condensed(frames, events, slots))
+    alone = [each for each in held if isinstance(each, Frame)]
+    return _shown(frames, alone, slots) if alone else [each for each in held if isinstance(each, Token)]
 
 
 def halves(budget: int, working: int, past: int) -> tuple[int, int]:
@@ -96,9 +105,7 @@ def halves(budget: int, working: int, past: int) -> tuple[int, int]:
 
 
 def _plain(frame: Frame, vector: Vector | None = None) -> Token:
-    return Token(
-        frame.vector if vector is None else vector, frame.stream, frame.t_ns, frame.place, ((frame.event, 1.0),)
-    )
+    return plain(frame) if vector is None else replace(plain(frame), vector=vector)
 
 
 def _shown(frames: LaneFrames, shown: Sequence[Frame], budget: int) -> list[Token]:
@@ -130,39 +137,6 @@ def _wanted(frames: LaneFrames, events: Sequence[Event], budget: int) -> int:
     if len(events) >= budget:
         return budget
     return sum(frame.count for event in events for frame in frames.of_event(event))
-
-
-def _condensed(frames: LaneFrames, events: Sequence[Event], slots: int) -> Iterator[Token]:
-    """What events hold, every one before any twice."""
-    if not events or not slots:
-        return
-    if len(events) > slots:
-        tokens = [
-            Token(vector, event.stream, event.t0_ns, event.place, ((event.id, 1.0),), event.strength)
-            for event in events
-            if (vector := frames.vector_of(event)) is not None
-        ]
-        yield from merged_by_stream(tokens, slots)
-        return
-    rows = [frames.of_event(event) for event in events]
-    order = _by_use(events)
-    given = deal([len(row) for row in rows], slots, order)
-    if all(keep == len(row) for keep, row in zip(given, rows, strict=True)):
-        yield from _shown(frames, [frame for i in order for frame in reversed(rows[i])], slots)
-        return
-    for row, keep in zip(rows, given, strict=True):
-        yield from merged([_plain(frame) for frame in row], keep)
-
-
-def _by_use(events: Sequence[Event]) -> list[int]:
-    """Indices of the events, the strongest first, of equals the newest."""
-    import torch
-
-    from ..operators.potentiate import prototypes
-
-    newest = sorted(range(len(events)), key=lambda i: (-events[i].t0_ns, events[i].stream))
-    ranked = prototypes(torch.tensor([events[i].strength for i in newest]), len(newest)).tolist()
-    return [newest[i] for i in ranked]
 
 
 @dataclass(frozen=True, slots=True)
