@@ -17,6 +17,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     tables.PERCEPTS: ("id", "take"),
     tables.EVENTS: ("id", "take"),
     tables.PLACES: ("id", "take"),
+    tables.SUMMARIES: ("id", "take"),
 }
 """Table -> the columns that tell its rows apart: while a stream is being replaced two takes may hold the same id."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Literal, TypeVar
 
 from ..errors import MemoryFormatError, MnemeError
 from ..records import Event, Percept, Place, Space, Stream, to_ns
-from . import manifest, naming, recall_log, tables
+from . import manifest, naming, recall_log, tables, token_state
 from .as_of import AsOf
 from .check import Report, check
 from .episodic import ExtractiveSummariser, Summariser
@@ -19,17 +20,22 @@ from .faults import is_vanished, mended
 from .forget import Receipt, forget
 from .ledger import StreamState
 from .lock import WriterLock
+from .longterm import longterm_of
 from .manifest import Manifest
 from .pace import Pace
 from .recorder import Ack, Boundaries, Recorder
 from .settings import MemorySettings
+from .sleep import PRESSING, Sleeper, Slept, sleep
 from .spatial import PlaceSettings
 from .store import StoredSnapshot, connect
+from .strength import check_law
 from .target import Target
 from .writer import Writer
 
 _log = logging.getLogger(__name__)
 _TRIES = 5
+_STEP = 0.02
+"""Share of the budget that is used up before a memory that stays full sleeps again."""
 T = TypeVar("T")
 
 __all__ = ["Ack", "Memory", "Receipt", "Recorder", "Report"]
@@ -53,6 +59,14 @@ class Memory:
         self._lock = lock
         self._writer = writer
         self._database = None if writer else connect(root)
+        self._sleeping = threading.Lock()
+        self._pressed_at = 0.0
+        self._sleeper: Sleeper | None = None
+        if writer is not None:
+            check_law(settings.law)
+            writer.pressed = self._make_room
+            if settings.sleep_every_s > 0:
+                self._sleeper = Sleeper(lambda stopped: self.sleep(stopped=stopped), settings.sleep_every_s)
         self._recorders: dict[str, Recorder] = {}
         """By stream: those whose stream has not ended."""
         self._pace = Pace(to_ns(settings.commit_every_s))
@@ -180,6 +194,7 @@ class Memory:
             separator=lambda: Separator(self._settings.separation),
             summarise=summarise or ExtractiveSummariser(self._settings.gist_chars),
             places=PlaceSettings(self._settings.place_radius_m, self._settings.place_likeness, self._settings.places),
+            longterm=longterm_of(self._settings),
             replacing=replace,
             ended=lambda: self._recorders.pop(stream.id, None),
         )
@@ -213,7 +228,7 @@ class Memory:
         """
         if self._writer is None:
             raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
-        self._writer.commit("observe", percepts, events, state)
+        self._writer.commit("observe", percepts, events, token_state.unnamed(state))
 
     def forget(
         self,
@@ -253,7 +268,7 @@ class Memory:
         return named
 
     def snapshot(self, as_of: AsOf | None = None) -> StoredSnapshot:
-        """The memory as it stands at its latest commit, or as it stood then; `MnemeError` of a past that is not kept."""
+        """The memory as it stands at its latest commit, or stood then; `MnemeError` of a past that is not kept."""
         return StoredSnapshot(self.root, self._database, as_of)
 
     def reading(self, read: Callable[[StoredSnapshot], T], as_of: AsOf | None = None) -> T:
@@ -274,6 +289,49 @@ class Memory:
         """Notes that an answer rests on these percepts and events, which renews them in sleep; never fails."""
         recall_log.append(self.root, ids, self._clock())
 
+    def sleep(
+        self, summarise: Summariser | None = None, *, stopped: Callable[[], bool] = lambda: False
+    ) -> Slept | None:
+        """Consolidates and, where there is a budget, forgets what has no room; what that came to.
+
+        Beside recorders and readers, from any thread: nobody waits but for single commits. None where another thread
+        sleeps at the moment. summarise: puts gists into a few words, by default their own. stopped: asked between
+        steps. Raises `MnemeError` of a memory that is open for reading, or where the disk fails.
+        """
+        return self._sleep(summarise, stopped=stopped)
+
+    def _sleep(
+        self,
+        summarise: Summariser | None = None,
+        *,
+        forget_only: bool = False,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Slept | None:
+        if self._writer is None:
+            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
+        if not self._sleeping.acquire(blocking=False):
+            return None
+        try:
+            return sleep(
+                self._writer,
+                self._settings,
+                self._clock(),
+                summarise,
+                idle=not self._recorders,
+                forget_only=forget_only,
+                stopped=stopped,
+            )
+        finally:
+            self._sleeping.release()
+
+    def _make_room(self) -> None:
+        """Forgets because the budget presses; not again before some of it was used up."""
+        gauge = self._writer.gauge if self._writer is not None else None
+        budget = (self._settings.budget_mb or 0) * 1e6
+        if gauge is not None and gauge.usage.peak > max(self._pressed_at, PRESSING * budget):
+            self._sleep(forget_only=True)
+            self._pressed_at = gauge.usage.peak + _STEP * budget
+
     def check(self) -> Report:
         """Whether what is stored is what the format promises."""
         return check(self.snapshot())
@@ -284,10 +342,14 @@ class Memory:
         A second call does nothing. Raises `MnemeError` where something could not be stored.
         """
         try:
+            if self._sleeper is not None:
+                self._sleeper.stop()
+                self._sleeper = None
             for recorder in self._recorders.values():
                 recorder.flush()
             if self._writer is not None:
                 self._writer.tidy()
+                self._make_room()
         finally:
             for recorder in self._recorders.values():
                 recorder.release()

@@ -1,8 +1,8 @@
 """The recall log: what readers recalled, for sleep to fold into strengths.
 
-One file, `recalls/log.jsonl`, to which any number of processes append a line a question (O_APPEND): when, and ids of the
-percepts and events that the answer rests on; no words. It never makes an answer fail or wait: a folder that cannot be
-written to, or a log that is full, is not logged into. Sleep takes the file away under another name, folds it, and
+One file, `recalls/log.jsonl`, to which any number of processes append a line a question (O_APPEND): when, and ids of
+the percepts and events that the answer rests on; no words. It never makes an answer fail or wait: a folder that cannot
+be written to, or a log that is full, is not logged into. Sleep takes the file away under another name, folds it, and
 removes it once that is durable; folded twice (a crash in between) a line counts once, because a row knows when it was
 recalled last.
 """

@@ -22,6 +22,7 @@ from .as_of import AsOf
 from .faults import is_vanished, mended
 from .ledger import StreamState
 from .lock import holder_of, is_held
+from .semantic import Kind, Summary, summaries_of
 from .snapshot import Found, Snapshot
 
 __all__ = ["Found", "Snapshot", "StoredSnapshot", "StreamState", "connect", "last_entry"]
@@ -54,7 +55,7 @@ def last_entry(database: Any, root: Path) -> ledger.Entry:
 
 
 class StoredSnapshot:
-    """A `Snapshot` of the memory in a folder, at its latest or an earlier commit. Cheap to make: take one a question."""
+    """A `Snapshot` of the memory in a folder, at its latest commit or an earlier one. Cheap to make: one a question."""
 
     def __init__(self, root: Path, database: Any = None, as_of: AsOf | None = None) -> None:
         """Raises `MemoryFormatError` of a folder that is not a memory, `MnemeError` of a past that is kept no more.
@@ -94,7 +95,7 @@ class StoredSnapshot:
 
         kept = {
             name: min(v["version"] for v in self._database.open_table(name).list_versions())
-            for name in tables.VERSIONED
+            for name in self.entry.tables
         }
         first = history.oldest(self._database.open_table(tables.LEDGER), opens)
         if first is None or first.commit <= self.entry.commit:
@@ -115,6 +116,7 @@ class StoredSnapshot:
         self._hiding[tables.PERCEPTS].append(f"NOT ({named} AND t1_ns > {t_ns})")
         self._hiding[tables.EVENTS].append(f"NOT ({named} AND t1_ns > {open_ns})")
         self._hiding[tables.PLACES].append(f"NOT ({named} AND first_ns > {t_ns})")
+        self._hiding[tables.SUMMARIES].append(f"NOT ({named} AND t1_ns > {open_ns})")
         ends = [event.t1_ns for event in self.events(stream)]
         self._shown = [
             replace(state, seen_ns=t_ns, closed_ns=max(ends, default=0), events=len(ends), done=False)
@@ -274,8 +276,25 @@ class StoredSnapshot:
         if percepts:
             return percepts[0]
         with mended("reading", self.root):
-            events = tables.events_of(self._where(self._events.search(), filters, tables.EVENTS).to_arrow(), self.manifest.spaces)
+            rows = self._where(self._events.search(), filters, tables.EVENTS).to_arrow()
+            events = tables.events_of(rows, self.manifest.spaces)
         return events[0] if events else None
+
+    def summaries(self, kind: Kind | None = None, stream: str | None = None) -> list[Summary]:
+        """What sleep made of events, in order of stream, kind and time; of a memory that never slept none."""
+        filters = [] if stream is None else [f"stream = {tables.literal(stream)}"]
+        filters += [] if kind is None else [f"kind = {tables.literal(kind)}"]
+        return summaries_of(self.rows(tables.SUMMARIES, filters=filters))
+
+    def rows(self, table: str, columns: Sequence[str] | None = None, filters: Sequence[str] = ()) -> Any:
+        """Rows of a table that are shown, as they are stored: a `pyarrow.Table`, in no order."""
+        with mended("reading", self.root):
+            if table not in self.entry.tables:  # a memory of an earlier release
+                nothing = tables.schemas(self.manifest.spaces)[table].empty_table()
+                return nothing if columns is None else nothing.select(list(columns))
+            opened = {tables.PERCEPTS: self._percepts, tables.EVENTS: self._events, tables.PLACES: self._places}
+            query = self._where((opened.get(table) or self._open(table)).search(), filters, table)
+            return (query if columns is None else query.select(list(columns))).to_arrow()
 
     def _read_percepts(self, filters: Sequence[str], with_vectors: bool) -> list[Percept]:
         columns = list(tables.WORDS)

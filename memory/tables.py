@@ -23,9 +23,12 @@ FOLDER = "tables"
 PERCEPTS = "percepts"
 EVENTS = "events"
 PLACES = "places"
+SUMMARIES = "summaries"
 LEDGER = "ledger"
-VERSIONED = (PERCEPTS, EVENTS, PLACES)
-"""The tables whose versions a ledger row names."""
+VERSIONED = (PERCEPTS, EVENTS, PLACES, SUMMARIES)
+"""The tables whose versions a ledger row names; of an earlier release it lacks those of `LATER`."""
+LATER = (SUMMARIES,)
+"""Tables that a memory of an earlier release gets, empty, when it is first written to."""
 
 WORDS = ["id", "stream", "lane", "camera", "t0_ns", "t1_ns", "ordinal", "space", "text", "origin", "confidence",
          "thumbnail", "place"]  # fmt: skip
@@ -74,11 +77,15 @@ def schemas(spaces: Sequence[Space]) -> dict[str, Any]:
         | dict.fromkeys(["x?", "y?", "z?", "yaw?", "spread?"], pa.float64())
         | {"visits": whole, "first_ns?": whole, "last_ns?": whole, "moves": moves, **vectors}
     )
+    summaries = (
+        {"id": text, "kind": text, "stream": text, "take": pa.int32(), "t0_ns": whole, "t1_ns": whole, "name": text}
+        | {"text": text, "count": whole, "places": moves, "hours": pa.list_(whole), "events": names}
+    )
     ledger = {
         "commit": whole, "committed_ns": whole, "kind": text, "tables": states, "tokens?": text, "streams": text,
         "note": text,
     }  # fmt: skip
-    columns = {PERCEPTS: percepts, EVENTS: events, PLACES: places, LEDGER: ledger}
+    columns = {PERCEPTS: percepts, EVENTS: events, PLACES: places, SUMMARIES: summaries, LEDGER: ledger}
     return {
         table: pa.schema([pa.field(name.removesuffix("?"), kind, name.endswith("?")) for name, kind in kinds.items()])
         for table, kinds in columns.items()

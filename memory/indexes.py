@@ -1,0 +1,44 @@
+"""Indexes of a large memory: made in sleep, once a scan of its vectors would take too long.
+
+The vectors of a space get an inverted file (IVF: a scan of the nearest of about sqrt(n) cells), times and ids a B-tree.
+Rows that came since are scanned beside it until the next compaction takes them in.
+"""
+
+from __future__ import annotations
+
+from math import isqrt
+from typing import Any
+
+from . import tables
+from .writer import Writer
+
+INDEXED_FROM = 50_000
+"""Rows from which on a column has an index."""
+_SCATTERED = 64
+"""Fragments from which on the vector indexes are made anew: Lance does not merge fragments of two generations."""
+
+
+def index(writer: Writer) -> tuple[str, ...]:
+    """Makes the indexes that are missing, under a ledger row; which columns got one. Others wait meanwhile."""
+    made: list[str] = []
+
+    def make(table: Any) -> None:
+        from lancedb.index import BTree, IvfFlat
+
+        there = {column: each.name for each in table.list_indices() for column in each.columns}
+        scattered = table.stats()["fragment_stats"]["num_fragments"] > _SCATTERED
+        for name in ("t0_ns", "id"):
+            if name not in there:
+                table.create_index(name, config=BTree())
+                made.append(name)
+        for space in writer.manifest.spaces:
+            column = tables.column(space.name)
+            count = table.count_rows(f"{column} IS NOT NULL")
+            if count >= INDEXED_FROM and (column not in there or scattered):
+                cells = IvfFlat(distance_type="cosine", num_partitions=max(1, isqrt(count)))
+                table.create_index(column, config=cells, replace=True)
+                made.append(column)
+
+    if writer.rows(tables.PERCEPTS) >= INDEXED_FROM:
+        writer.reindex(make)
+    return tuple(made)

@@ -1,0 +1,206 @@
+"""Sleep: the plans of `consolidate` and `budget` carried out beside readers and recorders.
+
+Planning reads a snapshot and holds no lock; the writer applies what was planned in steps of one commit each. Where
+something else than a recording changed rows meanwhile (an erasure, a replacement), it is planned anew. Where the disk
+budget presses, old versions go first, then what is weakest, until the folder is inside it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import MnemeError
+from . import recall_log, tables, thumbnails
+from .budget import forgetting
+from .changes import Changes
+from .consolidate import plan
+from .episodic import Summariser
+from .indexes import index
+from .settings import MemorySettings
+from .store import StoredSnapshot
+from .usage import Usage, measured
+from .writer import Writer
+
+_log = logging.getLogger(__name__)
+
+_BESIDE = ("observe", "compact", "widen", "recover", "name")
+"""Kinds of commits that leave alone what sleep plans on: the rows of events that are closed."""
+_TRIES = 5
+_ROUNDS = 12
+PRESSING = 0.95
+"""Share of the budget from which a memory forgets, compaction's own room counted."""
+_AIM = 0.8
+"""Share of the budget that is left when it has forgotten: so that it need not at every turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slept:
+    """What one sleep came to."""
+
+    linked: int = 0
+    """Pairs of events found to be the same."""
+    renewed: int = 0
+    """Percepts and events that were recalled since the last sleep."""
+    summarised: int = 0
+    """Summaries made, or made anew."""
+    forgotten: int = 0
+    """Percepts that went."""
+    thinned: int = 0
+    """Percepts that lost their tokens and stay."""
+    thumbnails: int = 0
+    """Pictures that went."""
+    indexed: tuple[str, ...] = ()
+    """Columns for which an index was made."""
+    bytes_before: int = 0
+    bytes_after: int = 0
+
+
+def sleep(
+    writer: Writer,
+    settings: MemorySettings,
+    now_ns: int,
+    summarise: Summariser | None = None,
+    *,
+    idle: bool = True,
+    forget_only: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Slept:
+    """Consolidates, forgets what has no room, makes indexes. Durable on return; may be cut off anywhere.
+
+    idle: nothing is being recorded, so that indexes can be made, for which commits would wait. forget_only: make room
+    and nothing else. stopped: asked between steps; what was applied by then counts. Raises `MnemeError` where the disk
+    fails.
+    """
+    before = measured(writer.root)
+    slept = Slept(bytes_before=before.total)
+    if not forget_only:
+        slept = _consolidate(writer, settings, slept, summarise)
+    if settings.budget_mb is not None and not stopped():
+        slept = _make_room(writer, settings, now_ns, slept, stopped)
+    if idle and not forget_only and not stopped():
+        slept = replace(slept, indexed=index(writer))
+    return replace(slept, bytes_after=measured(writer.root).total)
+
+
+def _consolidate(writer: Writer, settings: MemorySettings, slept: Slept, summarise: Summariser | None) -> Slept:
+    recalled = recall_log.take(writer.root)
+    for _ in range(_TRIES):
+        made = plan(StoredSnapshot(writer.root), settings, recalled, summarise)
+        if made.changes.empty or _apply(writer, made.commit, (made.changes,)):
+            recall_log.done(writer.root)
+            return replace(slept, linked=made.linked, renewed=made.renewed, summarised=made.summarised)
+    _log.warning("%s changes faster than it can be consolidated; the next sleep tries again", writer.root)
+    return slept
+
+
+def _make_room(
+    writer: Writer, settings: MemorySettings, now_ns: int, slept: Slept, stopped: Callable[[], bool]
+) -> Slept:
+    budget = round((settings.budget_mb or 0) * 1e6)
+    usage = measured(writer.root)
+    if usage.peak <= PRESSING * budget:
+        return slept
+    writer.compact(history=False)
+    _sweep(writer)
+    usage = measured(writer.root)
+    if usage.peak <= PRESSING * budget:
+        return slept
+    for _ in range(_ROUNDS):
+        free = round(usage.peak - _AIM * budget)
+        if free <= 0 or stopped():
+            break
+        snapshot = StoredSnapshot(writer.root)
+        pictures, rows = _sizes(snapshot, usage)
+        going = forgetting(snapshot, settings, now_ns, free, rows, pictures)
+        if not going.steps:
+            break
+        if _apply(writer, going.commit, going.steps):
+            slept = replace(
+                slept,
+                forgotten=slept.forgotten + going.percepts,
+                thinned=slept.thinned + going.tokens,
+                thumbnails=slept.thumbnails + len(going.thumbnails),
+            )
+        writer.compact(history=False)
+        _remove(writer, going.thumbnails)
+        usage = measured(writer.root)
+    if usage.total > budget:
+        _log.warning(
+            "%s takes %.1f MB and its budget is %.1f MB: what is left cannot be forgotten",
+            writer.root, usage.total / 1e6, budget / 1e6,
+        )  # fmt: skip
+    return slept
+
+
+def _sizes(snapshot: StoredSnapshot, usage: Usage) -> tuple[int, int]:
+    """Bytes of a thumbnail on average, and of the rows of percepts as the peak counts them: twice."""
+    named = snapshot.rows(tables.PERCEPTS, ["id"], ["thumbnail IS NOT NULL"])
+    return usage.thumbnails // max(1, len(named)), 2 * usage.tables
+
+
+def _apply(writer: Writer, commit: int, steps: tuple[Changes, ...]) -> bool:
+    """Applies steps that were planned on a commit; False where rows that they touch may have changed since."""
+    own: set[int] = set()
+    for changes in steps:
+        with writer.alone():
+            since = writer.read(tables.LEDGER, f"commit > {commit}", ["commit", "kind"]).to_pylist()
+            if any(row["commit"] not in own and row["kind"] not in _BESIDE for row in since):
+                return False
+            own.add(writer.apply("sleep", changes).commit)
+    return True
+
+
+def _remove(writer: Writer, paths: tuple[str, ...]) -> None:
+    """Removes thumbnails that no row of any take names any more, and no version does."""
+    for first in range(0, len(paths), 500):
+        some = paths[first : first + 500]
+        with writer.alone():
+            named = writer.read(tables.PERCEPTS, tables.among("thumbnail", some), ["thumbnail"])
+            _unlink(writer, set(some) - set(named["thumbnail"].to_pylist()))
+
+
+def _sweep(writer: Writer) -> None:
+    """Removes thumbnails that no row names: what an interrupted sleep left. Nothing commits meanwhile."""
+    with writer.alone():
+        named = writer.read(tables.PERCEPTS, "thumbnail IS NOT NULL", ["thumbnail"])["thumbnail"].to_pylist()
+        _unlink(writer, thumbnails.stored(writer.root) - set(named))
+
+
+def _unlink(writer: Writer, paths: set[str]) -> None:
+    for path in sorted(paths):
+        file = writer.root / path
+        try:
+            size = file.stat().st_size
+            file.unlink()
+        except OSError:
+            continue
+        if writer.gauge is not None:
+            writer.gauge.removed(size)
+
+
+class Sleeper:
+    """Sleeps at a pace, in a thread of its own, as long as a memory is open for writing."""
+
+    def __init__(self, sleep: Callable[[Callable[[], bool]], Any], every_s: float) -> None:
+        """sleep: called with what it asks whether it shall stop."""
+        self._sleep = sleep
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mneme-sleep", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it, after the step that it is at."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every_s):
+            try:
+                self._sleep(self._stop.is_set)
+            except MnemeError as error:
+                _log.warning("sleep was cut short and will be tried again: %s", error)
