@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, TypeVar
@@ -290,47 +291,35 @@ class Memory:
         recall_log.append(self.root, ids, self._clock())
 
     def sleep(
-        self, summarise: Summariser | None = None, *, stopped: Callable[[], bool] = lambda: False
-    ) -> Slept | None:
-        """Consolidates and, where there is a budget, forgets what has no room; what that came to.
-
-        Beside recorders and readers, from any thread: nobody waits but for single commits. None where another thread
-        sleeps at the moment. summarise: puts gists into a few words, by default their own. stopped: asked between
-        steps. Raises `MnemeError` of a memory that is open for reading, or where the disk fails.
-        """
-        return self._sleep(summarise, stopped=stopped)
-
-    def _sleep(
         self,
         summarise: Summariser | None = None,
         *,
-        forget_only: bool = False,
+        budget_mb: float | None = None,
         stopped: Callable[[], bool] = lambda: False,
-    ) -> Slept | None:
+    ) -> Slept:
+        """Consolidates and, where there is a budget, forgets what has no room; what that came to.
+
+        Beside recorders and readers, from any thread: nobody waits but for single commits. summarise: puts gists into
+        a few words, by default their own. budget_mb: instead of the settings', this once. stopped: asked between
+        steps. Raises `MnemeError` of a memory that is open for reading, or where the disk fails.
+        """
         if self._writer is None:
             raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
-        if not self._sleeping.acquire(blocking=False):
-            return None
-        try:
-            return sleep(
-                self._writer,
-                self._settings,
-                self._clock(),
-                summarise,
-                idle=not self._recorders,
-                forget_only=forget_only,
-                stopped=stopped,
-            )
-        finally:
-            self._sleeping.release()
+        settings = self._settings if budget_mb is None else replace(self._settings, budget_mb=budget_mb)
+        with self._sleeping:
+            return sleep(self._writer, settings, self._clock(), summarise, idle=not self._recorders, stopped=stopped)
 
     def _make_room(self) -> None:
-        """Forgets because the budget presses; not again before some of it was used up."""
-        gauge = self._writer.gauge if self._writer is not None else None
+        """Forgets because the budget presses, unless somebody sleeps; not again before some of it was used up."""
         budget = (self._settings.budget_mb or 0) * 1e6
-        if gauge is not None and gauge.usage.peak > max(self._pressed_at, PRESSING * budget):
-            self._sleep(forget_only=True)
-            self._pressed_at = gauge.usage.peak + _STEP * budget
+        if self._writer is None or self._writer.gauge is None or not self._sleeping.acquire(blocking=False):
+            return
+        try:
+            if self._writer.gauge.usage.peak > max(self._pressed_at, PRESSING * budget):
+                sleep(self._writer, self._settings, self._clock(), idle=False, forget_only=True)
+                self._pressed_at = self._writer.gauge.usage.peak + _STEP * budget
+        finally:
+            self._sleeping.release()
 
     def check(self) -> Report:
         """Whether what is stored is what the format promises."""

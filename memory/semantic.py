@@ -105,7 +105,7 @@ def spans(state: StreamState, events: Sequence[Event], length_ns: int, summarise
     for k, inside in sorted(stretches.items()):
         if not state.done and state.closed_ns < (k + 1) * length_ns:
             continue
-        text = _told(inside, summarise)
+        text = told_of(inside, summarise)
         if text:
             ids = tuple(event.id for event in inside)
             t0_ns, t1_ns = inside[0].t0_ns, inside[-1].t1_ns
@@ -118,7 +118,7 @@ def recurring(groups: Iterable[Sequence[Event]], takes: Mapping[str, int], summa
     made = []
     for group in groups:
         ordered = sorted(group, key=lambda event: (event.stream, event.t0_ns))
-        text = _told(ordered, summarise) if len(ordered) >= _RECURS else ""
+        text = told_of(ordered, summarise) if len(ordered) >= _RECURS else ""
         if text:
             first = ordered[0]
             ids = tuple(event.id for event in ordered)
@@ -201,7 +201,7 @@ def _usual(
     )
 
 
-def _told(events: Sequence[Event], summarise: Summariser) -> str:
+def told_of(events: Sequence[Event], summarise: Summariser) -> str:
     """A summary of gists: to the summariser each is a caption over its event."""
     return summarise([Percept(e.stream, "caption", e.t0_ns, e.t1_ns, e.ordinal, text=e.gist) for e in events if e.gist])
 

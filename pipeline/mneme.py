@@ -16,7 +16,9 @@ from ..memory.ledger import StreamState
 from ..memory.memory import Ack, Memory, Receipt, Recorder, Report
 from ..memory.recorder import Boundaries
 from ..memory.settings import MemorySettings
+from ..memory.sleep import Slept
 from ..memory.snapshot import Snapshot
+from ..memory.timeline import Stretch, timeline
 from ..records import NS_PER_S, Answer, Event, Lane, MemoryTokens, Observation, Picture, Place, Stream, to_ns
 from .ask import Faculties, ask
 from .evidence import ReasonSettings
@@ -220,6 +222,21 @@ class Mneme:
 
         with self._readers.one():
             return memory.reading(closed)
+
+    def timeline(self, stream: str | None = None) -> list[Stretch]:
+        """The streams in two levels: stretches with their summaries, and the closed events under each."""
+        snapshot = self._reader().snapshot()
+        self._refuse_unknown(snapshot, stream)
+        return timeline(snapshot, self._memory_settings, stream)
+
+    def sleep(self, budget_mb: float | None = None) -> Slept:
+        """Consolidate: tie what is the same, fold in what was recalled, summarise; forget what has no room.
+
+        `budget_mb`: what the folder may take, for this time only (by default as the settings say). Readers are not
+        held up. Errors: `LockedError` of a memory that another process writes, `MnemeError`.
+        """
+        self._reader()  # a memory that is not there yet has nothing to consolidate
+        return self._writer().sleep(budget_mb=budget_mb)
 
     def places(self, stream: str | None = None) -> list[Listed]:
         """Where the streams were, with what the places are called, in order of stream and founding."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -131,3 +132,58 @@ def test_a_moment_is_read_as_a_person_writes_it(text: str, as_of: AsOf) -> None:
     assert AsOf.read(text) == as_of
     with pytest.raises(MnemeError, match="names no moment"):
         AsOf.read(text + "?")
+
+
+def test_fifty_logged_answers_are_given_again_after_sleep_and_restart(tmp_path: Path, remember: Any) -> None:
+    from mneme.pipeline.mneme import open_memory
+
+    things = ["kettle", "ladder", "violin", "compass", "lantern", "hammer", "blanket", "mirror", "basket", "pencil"]
+    folder, logged = tmp_path / "m", []
+
+    def told(memory: Any, thing: str, as_of: str | None = None) -> tuple[Any, ...]:
+        answer = memory.ask(f"where did you leave the {thing}?", as_of=as_of)
+        return answer.text, answer.abstained, answer.confidence, answer.evidence
+
+    for day in range(5):  # each day some things are elsewhere
+        spoken = [(10.0 * i + 5, 10.0 * i + 9, f"I left the {thing} on shelf {day * 7 + i}.") for i, thing in
+                  enumerate(things[day : day + 6])]  # fmt: skip
+        remember(folder, spoken, stream=f"day{day}", end_s=120.0)
+        with open_memory(folder) as memory:
+            number = Memory.open(folder).snapshot().commit
+            logged += [(f"#{number}", thing, told(memory, thing)) for thing in things]
+    assert len(logged) == 50
+    assert len({answer for _, _, answer in logged}) > 15
+    with open_memory(folder) as memory:
+        slept = memory.sleep()
+        assert (slept.renewed > 0, slept.summarised > 0) == (True, True)
+        remember_more = told(memory, "kettle")
+    with open_memory(folder) as memory:
+        for as_of, thing, answer in logged:
+            assert told(memory, thing, as_of) == answer
+        assert told(memory, "kettle") == remember_more
+
+
+def test_the_command_line_asks_the_past_sleeps_and_tells_the_timeline(tmp_path: Path, remember: Any) -> None:
+    from typer.testing import CliRunner
+
+    from mneme.ui.cli import app
+
+    def run(*arguments: str) -> Any:
+        done = CliRunner().invoke(app, [*arguments, "--memory", str(tmp_path / "m"), "--json"])
+        return json.loads(done.stdout) if done.exit_code == 0 else (done.exit_code, done.stderr)
+
+    remember(tmp_path / "m", [(5, 9, "I left the kettle on the stove.")], stream="one", end_s=60.0)
+    early = Memory.open(tmp_path / "m").snapshot().commit
+    remember(tmp_path / "m", [(5, 9, "I left the violin in the attic.")], stream="two", end_s=60.0)
+    question = ("ask", "where did you leave the violin?")
+    assert "attic" in run(*question)["answer"]
+    assert run(*question, "--as-of", f"#{early}")["abstained"]
+    assert run(*question, "--as-of", "0:59", "--stream", "two")["abstained"] is False
+    assert run(*question, "--as-of", "0:07", "--stream", "two")["abstained"]
+    assert run(*question, "--as-of", "someday") == (2, run(*question, "--as-of", "someday")[1])
+    assert "names no moment" in run(*question, "--as-of", "someday")[1]
+    slept = run("sleep")
+    assert slept["bytes_after"] > 0
+    told = run("timeline", "--stream", "two")
+    assert [(stretch["stream"], stretch["slept"], len(stretch["events"])) for stretch in told] == [("two", True, 1)]
+    assert "attic" in told[0]["text"]

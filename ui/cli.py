@@ -23,6 +23,8 @@ from .forget_command import forget_command
 from .places_command import places
 from .progress import bars
 from .reencode_command import reencode
+from .sleep_command import sleep_command
+from .timeline_command import timeline
 
 if TYPE_CHECKING:
     from ..memory.memory import Ack
@@ -406,6 +408,8 @@ app.command("compile")(mendable(compile_command))
 app.command("forget")(mendable(forget_command))
 app.command("reencode")(mendable(reencode))
 app.command("places")(mendable(places))
+app.command("sleep")(mendable(sleep_command))
+app.command("timeline")(mendable(timeline))
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
