@@ -3,8 +3,8 @@
 python -m benchmarks.apartment [--seed S] [--hours H | --minutes M] [--posed] [--json] [--keep DIR]
 
 What is measured: "where is X" and "where was X before" of every object, against where it was seen last and in which
-room before that; and what is still known of the rare room when the memory is put on a tenth of its disk, beside a
-memory of the same size that keeps the newest percepts (FIFO). Fed as percepts in the world's words: what is wrong is
+room before that; and what is still known of the rare room when percepts are left a tenth of their disk, beside a
+memory of as many percepts that keeps the newest (FIFO). Fed as percepts in the world's words: what is wrong is
 not perception's fault. With `--posed` the percepts do not name their rooms, the camera's poses do.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -25,6 +26,9 @@ from typing import Any
 
 import mneme
 from mneme.memory.memory import Memory
+from mneme.memory.settings import MemorySettings
+from mneme.memory.tables import FOLDER as TABLES
+from mneme.memory.tables import PERCEPTS
 from mneme.records import Answer, Percept, to_s
 
 from .controls import asker
@@ -35,7 +39,9 @@ from .world.vocabulary import ROOMS
 
 ROOM_COUNT, OBJECTS = 12, 60
 SHARE = 0.1
-"""Of its disk that is left to the memory when the rare room is asked for."""
+"""Of their disk that is left to the percepts when the rare room is asked for."""
+AIM = 0.8
+"""Share of its budget that sleep leaves full."""
 _ROOM = re.compile(rf"\b({'|'.join(sorted(ROOMS, key=len, reverse=True))})\b")
 
 Span = tuple[int, int]
@@ -135,11 +141,11 @@ def shares(judged: Sequence[Judged]) -> dict[str, dict[str, float]]:
     }
 
 
-def newest(folder: Path, share: float) -> Callable[[Percept], bool]:
-    """Keeps the newest percepts, as many as that share of all."""
+def newest(folder: Path, count: int) -> Callable[[Percept], bool]:
+    """Keeps the newest percepts, so many of them."""
     with Memory.open(folder) as memory:
         listed = sorted(memory.snapshot().percepts(), key=lambda p: p.t0_ns)
-    kept = {p.id for p in listed[len(listed) - int(share * len(listed)) :]}
+    kept = {p.id for p in listed[max(0, len(listed) - count) :]}
     return lambda percept: percept.id in kept
 
 
@@ -155,8 +161,8 @@ def measure(story: Story, folder: Path, *, posed: bool = False) -> dict[str, Any
         places = opened.places()
         report = opened.check()
     milliseconds = sorted(each.answer.timings_ms["total"] for each in judged)
-    rare = [each for each in asked if each.kind.startswith("rare")]
-    keeps = newest(memory, SHARE)
+    slept = asleep(memory, asked)
+    keeps = newest(memory, slept["percepts"])
     fifo = asker(memory, lambda _question: keeps)
     return {
         "machine": machine(),
@@ -171,8 +177,11 @@ def measure(story: Story, folder: Path, *, posed: bool = False) -> dict[str, Any
         "remembered_s": round(made_s, 1),
         "ask_ms": {"median": milliseconds[len(milliseconds) // 2], "most": milliseconds[-1]},
         "right": shares(judged),
-        "fifo": {"share": SHARE, "right": shares(ask_all(lambda text: fifo({"question": text}, None), rare))},
-        "slept": asleep(memory, rare, asked),
+        "slept": slept,
+        "fifo": {
+            "percepts": slept["percepts"],
+            "right": shares(ask_all(lambda text: fifo({"question": text}, None), asked)),
+        },
         "wrong": [
             {"question": e.asked.text, "expected": e.asked.accept[:3], "got": e.answer.text[:200]}
             for e in judged if not e.right
@@ -180,9 +189,33 @@ def measure(story: Story, folder: Path, *, posed: bool = False) -> dict[str, Any
     }  # fmt: skip
 
 
-def asleep(memory: Path, rare: Sequence[Asked], asked: Sequence[Asked]) -> dict[str, Any] | None:
-    """The memory put on a tenth of its disk by sleep, and asked again; None where it cannot sleep yet."""
-    return None
+def asleep(memory: Path, asked: Sequence[Asked]) -> dict[str, Any]:
+    """A copy of the memory, put on a budget by sleep that leaves its percepts a tenth of their bytes, and asked again.
+
+    What sleep does not forget (gists, long-term memory, places, summaries) is counted as it is; a budget has to hold
+    the tables twice, as compaction writes them anew before the old ones go, and sleep aims below it.
+    """
+    copy = memory.with_name("slept.mneme")
+    shutil.copytree(memory, copy)
+    with Memory.open(copy, "w", settings=MemorySettings(budget_mb=_bytes(memory) / 1e6)) as opened:
+        opened.sleep()  # old versions go first
+    whole, tables = _bytes(copy), _bytes(copy / TABLES)
+    percepts = _bytes(copy / TABLES / f"{PERCEPTS}.lance")
+    budget = (whole - tables + 2 * (tables - (1 - SHARE) * percepts)) / AIM
+    with Memory.open(copy, "w", settings=MemorySettings(budget_mb=budget / 1e6)) as opened:
+        slept = opened.sleep()
+    with mneme.open(copy) as asleep_now:
+        judged = ask_all(asleep_now.ask, asked)
+        report = asleep_now.check()
+    return {
+        "budget": round(budget),
+        "bytes": {"before": whole, "after": _bytes(copy)},
+        "bytes_of_percepts": {"before": percepts, "after": _bytes(copy / TABLES / f"{PERCEPTS}.lance")},
+        "sound": report.ok,
+        "percepts": report.percepts,
+        "forgotten": slept.forgotten if slept is not None else 0,
+        "right": shares(judged),
+    }
 
 
 def _bytes(folder: Path) -> int:
