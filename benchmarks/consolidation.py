@@ -16,13 +16,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mneme.memory.consolidations import Bounds
+from mneme.memory.consolidations import ATTENTIVE, Bounds
 from mneme.memory.longterm import Bank, LongTermSettings
 from mneme.memory.prototypes import BYTES, Candidates
 from mneme.memory.settings import Way
@@ -91,12 +92,14 @@ class Quality:
     """One row of the table."""
 
     consolidation: str
+    events: int
+    """That may feed one prototype."""
     prototypes: int
     """As many as fit into the bytes."""
     bytes: int
     """Of all vectors held, at the peak."""
     place: float
-    event: float
+    event_itself: float
     any_place: float
     ms_an_event: float
 
@@ -111,7 +114,7 @@ def remembered(tokens: list[Candidates], settings: LongTermSettings) -> tuple[Ba
 
 
 def fitted(name: Way, tokens: list[Candidates], budget: int, bounds: Bounds) -> tuple[int, Bank, int, float]:
-    """(prototypes, memory, peak, ms an event) with as many prototypes as fit into so many bytes, to two in a hundred."""
+    """(prototypes, memory, peak, ms an event) with as many prototypes as fit into so many bytes, within 2%."""
     low, high = 1, budget // (BYTES * DIM)
     tried, best = high, None
     while best is None or high - low > max(1, low // 50):
@@ -139,10 +142,11 @@ def measured(name: Way, visits: list[Visit], queries: list[Query], budget: int, 
         of_place.setdefault(query.place, []).append(right)
     return Quality(
         name,
+        bounds.events,
         count,
         peak,
         place=float(np.mean(place)),
-        event=float(np.mean([event == query.event for event, query in zip(found, queries, strict=True)])),
+        event_itself=float(np.mean([event == query.event for event, query in zip(found, queries, strict=True)])),
         any_place=float(np.mean([np.mean(each) for each in of_place.values()])),
         ms_an_event=ms,
     )
@@ -160,12 +164,23 @@ def asked(seed: int, visits: list[Visit], settings: Walk) -> list[Query]:
     ]
 
 
-def table(seed: int, budget: int, settings: Walk | None = None, bounds: Bounds | None = None) -> list[Quality]:
-    """Every consolidation at the same bytes."""
+def table(
+    seed: int,
+    budget: int,
+    settings: Walk | None = None,
+    bounds: Bounds | None = None,
+    events: Sequence[int] = (1, 4),
+) -> list[Quality]:
+    """Every consolidation at the same bytes; those that merge with so many events to a prototype, at most."""
     settings = settings or Walk()
     visits = walk(seed, settings)
     queries = asked(seed, visits, settings)
-    return [measured(name, visits, queries, budget, bounds or Bounds()) for name in get_args(Way)]
+    plain = bounds or Bounds()
+    return [
+        measured(way, visits, queries, budget, replace(plain, events=most))
+        for way in get_args(Way)
+        for most in (events if way in ATTENTIVE else events[:1])
+    ]
 
 
 def _unit(vectors: NDArray[Any]) -> NDArray[Any]:
@@ -175,20 +190,23 @@ def _unit(vectors: NDArray[Any]) -> NDArray[Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kib", type=int, default=96, help="bytes of vectors that each may hold")
+    parser.add_argument("--kib", type=int, default=48, help="bytes of vectors that each may hold")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(1)
     rows = table(given.seed, given.kib * 1024)
     if given.json:
         told = [{k: getattr(row, k) for k in row.__dataclass_fields__} for row in rows]
         print(json.dumps({"machine": machine(), "seed": given.seed, "kib": given.kib, "ways": told}))
         return
     print(f"{machine()}; seed {given.seed}; {given.kib} KiB each")
-    print("consolidation  prototypes  bytes  place@1  event@1  place@1, places even  ms an event")
+    print("consolidation  events  prototypes  bytes  place@1  event@1  place@1, places even  ms an event")
     for q in rows:
         print(
-            f"{q.consolidation:13}  {q.prototypes:10}  {q.bytes:5}  {q.place:7.3f}  {q.event:7.3f}  "
-            f"{q.any_place:20.3f}  {q.ms_an_event:.1f}"
+            f"{q.consolidation:13}  {q.events:6}  {q.prototypes:10}  {q.bytes:5}  {q.place:7.3f}  "
+            f"{q.event_itself:7.3f}  {q.any_place:20.3f}  {q.ms_an_event:.1f}"
         )
 
 

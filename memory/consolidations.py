@@ -29,11 +29,11 @@ class Bounds:
 
     prototypes: int = 128
     """At most."""
-    events: int = 8
+    events: int = 1
     """That feed one prototype, at most."""
-    share: int = 8
+    share: int = 4
     """An event gives one prototype for so many tokens, and at least one."""
-    familiar: float = 0.9
+    familiar: float = 0.8
     """Cosine from which a token feeds the prototype that is there, instead of making one."""
 
 

@@ -15,6 +15,7 @@ from ..errors import MemoryFormatError, MnemeError
 from ..records import Event, Percept, Place, Space, Stream, to_ns
 from . import manifest, naming, recall_log, tables, token_state
 from .as_of import AsOf
+from .boundaries import Boundaries, make_boundaries
 from .check import Report, check
 from .episodic import ExtractiveSummariser, Summariser
 from .faults import is_vanished, mended
@@ -24,7 +25,7 @@ from .lock import WriterLock
 from .longterm import longterm_of
 from .manifest import Manifest
 from .pace import Pace
-from .recorder import Ack, Boundaries, Recorder
+from .recorder import Ack, Recorder
 from .settings import MemorySettings
 from .sleep import PRESSING, Sleeper, Slept, sleep
 from .spatial import PlaceSettings
@@ -153,7 +154,7 @@ class Memory:
         replace: record it anew; what the memory holds of a stream of that name stays what readers see until the new
         one has ended, and goes in that commit. What is acknowledged until then is durable: after an interruption the
         same call goes on from it, one with another source (digest) throws it away.
-        boundaries: by default `operators/segment.py` with its default settings. monotonic: nanoseconds, for the pace
+        boundaries: by default those that the settings name. monotonic: nanoseconds, for the pace
         of commits; one clock for all recorders of a memory.
 
         Raises `MnemeError` of a stream that was watched already, that another source began, or that has a recorder.
@@ -182,16 +183,12 @@ class Memory:
             raise MnemeError(f"stream {stream.id!r} is being recorded", "finish or release that recorder first")
         from ..operators.separate import Separator  # brings torch, which reading has no use for
 
-        if boundaries is None:
-            from ..operators.segment import BoundarySettings, CausalBoundaries
-
-            boundaries = CausalBoundaries(BoundarySettings())
         recorder = Recorder(
             self._writer,
             stream,
             pace=self._pace,
             monotonic_ns=monotonic,
-            boundaries=boundaries,
+            boundaries=boundaries or make_boundaries(self._settings),
             separator=lambda: Separator(self._settings.separation),
             summarise=summarise or ExtractiveSummariser(self._settings.gist_chars),
             places=PlaceSettings(self._settings.place_radius_m, self._settings.place_likeness, self._settings.places),

@@ -19,10 +19,10 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from ..errors import MnemeError
 from ..records import Event, Moment, Percept, Place, Stream
+from .boundaries import Boundaries, Looking
 from .episodic import Summariser, in_order
 from .ledger import Kind, StreamState
 from .longterm import LongTerm, LongTermSettings
@@ -35,27 +35,6 @@ from .token_state import EVERY, restored, save
 from .whereabouts import Whereabouts
 from .working import OpenEvent, Separator
 from .writer import Writer
-
-
-class Boundaries(Protocol):
-    """Finds event boundaries as the stream goes on (`operators/segment.py`)."""
-
-    @property
-    def settled_ns(self) -> int:
-        """No cut before this will still come."""
-        ...
-
-    def push(self, t_ns: int, change: float | None, loudness_db: float | None) -> list[int]:
-        """Takes the next moment; the cuts that are decided now, in order of time."""
-        ...
-
-    def flush(self) -> list[int]:
-        """The stream has ended: the cuts that were still being weighed."""
-        ...
-
-    def resume(self, closed_ns: int) -> None:
-        """Goes on in the middle of a stream, behind a cut at `closed_ns`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +142,10 @@ class Recorder:
         self._whereabouts.observe(moment)
         joined = [p for percept in moment.percepts if (p := self._seam.join(percept)) is not None]
         self._arrived.extend(p for p in joined if p.t0_ns >= self._state.closed_ns)
+        if isinstance(self._boundaries, Looking):
+            for percept in moment.percepts:
+                if percept.lane == "vision" and percept.vector is not None:
+                    self._boundaries.look(percept.t0_ns, percept.vector)
         if moment.t_ns != self._moment_ns:
             self._cut(self._boundaries.push(moment.t_ns, moment.change, moment.loudness_db))
         self._moment_ns = moment.t_ns

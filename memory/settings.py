@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Detector = Literal["change", "surprise", "both"]
 Way = Literal["potentiation", "merge", "cluster", "fifo", "reservoir"]
 """Of consolidating the past (`consolidations.WAYS`)."""
 
@@ -31,6 +32,12 @@ class MemorySettings:
     """Prototypes of one stream, lane and space, at most."""
     prototype_events: int = 1
     """Events that feed one prototype, at most."""
+    boundaries: Detector = "change"
+    """What closes an event: a visual change and silence, or surprise with refinement (EM-LLM), or either."""
+    min_event_s: float = 2.0
+    """Length of an event, at least, the last one apart."""
+    max_event_s: float = 300.0
+    """From this length on an event is closed at the next moment, or at the silence nearest to it."""
     place_radius_m: float = 2.0
     """How far a place reaches from its middle where poses tell of places; 0: poses make none."""
     place_likeness: float = 0.0

@@ -219,11 +219,9 @@ class Episode:
 
         def record() -> tuple[str, Senses, Recorder]:
             from ..operators.change import LAG
-            from ..operators.segment import BoundarySettings, CausalBoundaries
-
             name = episodes.name()
             # Moments come at once, with the change of the picture `LAG` looks ago: tokens are not to wait for it.
-            late = CausalBoundaries(BoundarySettings(change_lag=LAG))
+            late = mneme.boundaries(change_lag=LAG)
             seen = [lane for lane in episodes.lanes if lane != "state"]
             return name, *mneme.record(name, seen, source="robot", epoch_ns=epoch_ns, boundaries=late)
 

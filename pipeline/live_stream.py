@@ -11,8 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import MnemeError
+from ..memory.boundaries import Boundaries, Looking
 from ..memory.memory import Ack, Recorder
-from ..records import Lane, Moment, Observation
+from ..records import Lane, Moment, Observation, Vector
 from .newest import NewestQueue
 from .observed import Standing, Thinner
 from .perceive import Perception
@@ -62,15 +63,17 @@ class Pausing:
     A cut that is told after all (a change just before the pause) is moved behind it.
     """
 
-    def __init__(self) -> None:
-        from ..operators.segment import CausalBoundaries
-
-        self._inner = CausalBoundaries()
+    def __init__(self, inner: Boundaries) -> None:
+        self._inner = inner
         self._paused_ns = 0
 
     @property
     def settled_ns(self) -> int:
         return max(self._inner.settled_ns, self._paused_ns)
+
+    def look(self, t_ns: int, vector: Vector) -> None:
+        if isinstance(self._inner, Looking):
+            self._inner.look(t_ns, vector)
 
     def push(self, t_ns: int, change: float | None, loudness_db: float | None) -> list[int]:
         return [max(cut_ns, self._paused_ns) for cut_ns in self._inner.push(t_ns, change, loudness_db)]
@@ -110,7 +113,7 @@ class LiveStream:
         self._queue = NewestQueue(ahead, QUEUE_BYTES)
         self._thinner = Thinner(mneme.interval_ns)
         self._standing = Standing(mneme.interval_ns)
-        self._boundaries = Pausing()
+        self._boundaries = Pausing(mneme.boundaries())
         self._taking = threading.Lock()
         self._noting = threading.Lock()
         self._status = LiveStatus() if after is None else replace(after.status, error=None)

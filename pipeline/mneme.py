@@ -12,9 +12,9 @@ from ..config import load, read_file
 from ..encoders.profiles import Embedded, make_profile
 from ..errors import MnemeError
 from ..memory.as_of import AsOf
+from ..memory.boundaries import Boundaries, make_boundaries
 from ..memory.ledger import StreamState
 from ..memory.memory import Ack, Memory, Receipt, Recorder, Report
-from ..memory.recorder import Boundaries
 from ..memory.settings import MemorySettings
 from ..memory.sleep import Slept
 from ..memory.snapshot import Snapshot
@@ -156,6 +156,10 @@ class Mneme:
             entry = Stream(stream, source, "", epoch_ns, self.profile.name)
             senses = senses_of_observations(stream, self.profile, lanes, self.interval_ns)
             return senses, memory.recorder(entry, boundaries=boundaries)
+
+    def boundaries(self, change_lag: int = 0) -> Boundaries:
+        """What closes the events of a stream, by the settings. change_lag: `operators.segment.BoundarySettings`."""
+        return make_boundaries(self._memory_settings, change_lag)
 
     def release(self, recorder: Recorder) -> None:
         """Let go of a recorder that `record` gave: stores what it has taken up; the stream may go on later."""
