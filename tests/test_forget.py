@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.scanner import Canaries
+from benchmarks.scanner import scan as scan_files
 from mneme.errors import MnemeError
 from mneme.memory import ledger, purge, tables
 from mneme.memory.changes import Changes
@@ -252,6 +254,16 @@ def test_rows_that_were_replaced_long_ago_do_not_stay_in_a_large_file(tmp_path: 
     assert scan(root).found == ()
     assert len(texts(root)) == 299
     assert not list(root.rglob("_deletions/*"))
+
+
+def test_every_file_decoded_shows_the_canaries_before_and_none_of_them_after(root: Path) -> None:
+    snapshot = StoredSnapshot(root)
+    lost = [p for p in snapshot.percepts(with_vectors=True) if s(12) <= p.t0_ns < s(16)]
+    canaries = Canaries([CANARY], [GREEN], pictures=[SECRET], ids=frozenset(p.id for p in lost))
+    before = scan_files(root, canaries)
+    assert all(before[kind] for kind in ("words", "vectors", "ids", "index", "thumbnails", "tokens"))
+    assert forget(root, stream="day", t0_ns=s(12), t1_ns=s(16)).prototypes == 1
+    assert not any(scan_files(root, canaries).values())
 
 
 def test_a_search_finds_what_is_left_over(root: Path) -> None:
