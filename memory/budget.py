@@ -75,7 +75,7 @@ def forgetting(
     lost = gone[:, 2]
     thinner = (gone[:, :2] & (parts[:, :2] > 0)).any(axis=1) & ~lost
     named = (gone[:, 0] | lost) & (parts[:, 0] > 0)
-    steps = [*_without(snapshot, set(ids[lost])), *_thinner(snapshot, ids[thinner], gone[thinner, 1])]
+    steps = [*_without(snapshot, set(ids[lost])), *_thinner(snapshot, list(ids[thinner]), gone[thinner, 1])]
     return Forgetting(
         snapshot.commit,
         tuple(steps),

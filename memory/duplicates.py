@@ -100,7 +100,7 @@ def _means(vectors: NDArray[np.float32], groups: Sequence[Sequence[int]]) -> NDA
 def _nearest(means: Mapping[str, NDArray[np.float32]], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """For each group the nearest other and the cosine: the least over the spaces that both have, -1 where none."""
     nearest, best = np.zeros(count, np.int64), np.full(count, -1.0, np.float32)
-    there = {space: each.any(axis=1) for space, each in means.items()}
+    there = {space: np.abs(each).sum(axis=1) > 0 for space, each in means.items()}
     for first in range(0, count, _BLOCK):
         rows = np.arange(first, min(first + _BLOCK, count))
         alike = np.full((len(rows), count), np.inf, np.float32)
@@ -119,8 +119,9 @@ def _closest(
     """The two events of two groups that are most alike."""
     alike = np.full((len(one), len(other)), np.inf, np.float32)
     for each in vectors.values():
-        both = each[list(one)].any(axis=1)[:, None] & each[list(other)].any(axis=1)[None, :]
+        held = np.abs(each).sum(axis=1) > 0
+        both = held[list(one), None] & held[None, list(other)]
         alike = np.where(both, np.minimum(alike, each[list(one)] @ each[list(other)].T), alike)
     alike[np.isinf(alike)] = -1.0
     i, j = np.unravel_index(int(alike.argmax()), alike.shape)
-    return one[i], other[j], round(min(1.0, float(alike[i, j])), 6)
+    return one[int(i)], other[int(j)], round(min(1.0, float(alike[i, j])), 6)

@@ -20,13 +20,14 @@ import numpy as np
 import pytest
 
 from mneme.errors import MnemeError, SettingsError
-from mneme.memory import recall_log, semantic, tables
+from mneme.memory import indexes, recall_log, semantic, tables
 from mneme.memory.as_of import AsOf
 from mneme.memory.budget import Forgetting, forgetting
 from mneme.memory.changes import Changes
 from mneme.memory.consolidate import plan
 from mneme.memory.duplicates import SAME
-from mneme.memory.ledger import append
+from mneme.memory.indexes import index
+from mneme.memory.ledger import StreamState, append
 from mneme.memory.memory import Memory
 from mneme.memory.settings import MemorySettings
 from mneme.memory.store import StoredSnapshot, connect
@@ -367,6 +368,34 @@ def test_a_memory_of_an_earlier_release_gets_its_summaries_when_it_is_written(tm
 def test_a_law_that_there_is_not_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="there is no law of decay 'oblivion'"):
         Memory.create(tmp_path / "m", "embedded", SPACES, settings=MemorySettings(law="oblivion"))
+
+
+def test_a_large_memory_gets_indexes_and_finds_with_them_what_a_scan_finds(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(indexes, "INDEXED_FROM", 1000)
+    rng = np.random.default_rng(1)
+    Memory.create(tmp_path / "m", "embedded", SPACES).close()
+    writer = Writer(tmp_path / "m", MemorySettings(), lambda: NOON)
+    vectors = [vector_of(rng, f"room {i % 40}") for i in range(3000)]
+    percepts = [(Percept("day", "vision", i, i + 1, space="looks", vector=v), None) for i, v in enumerate(vectors)]
+    writer.commit("observe", percepts, [], StreamState(Stream("day", "/x", "d"), seen_ns=3000))
+    queries = [vector_of(rng, f"room {i}") for i in range(10)]
+    scanned = [
+        [hit.percept.id for hit in StoredSnapshot(tmp_path / "m").nearest("looks", q, limit=10)] for q in queries
+    ]
+    assert index(writer) == ("t0_ns", "id", "vector_looks")
+    assert index(writer) == ()
+    writer.commit("observe", [(Percept("day", "vision", 9000, 9001, space="looks", vector=queries[0]), None)], [],
+                  StreamState(Stream("day", "/x", "d"), seen_ns=9000))  # fmt: skip
+    snapshot = StoredSnapshot(tmp_path / "m")
+    found = [[hit.percept for hit in snapshot.nearest("looks", q, limit=10)] for q in queries]
+    alike = [len({p.id for p in hits} & set(ids)) for hits, ids in zip(found, scanned, strict=True)]
+    assert sum(alike) >= 95
+    assert found[0][0].t0_ns == 9000  # what came since is found beside the index
+    few = snapshot.nearest("looks", queries[1], limit=10, t1_ns=100)
+    assert [hit.percept.t0_ns for hit in few] == sorted(
+        range(100), key=lambda i: -float(vectors[i] @ queries[1])
+    )[:10]  # fmt: skip
+    assert Memory.open(tmp_path / "m").snapshot().commit == writer.entry.commit
 
 
 def sleep_again_and_again(root: Path) -> None:

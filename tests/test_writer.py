@@ -49,7 +49,9 @@ def test_a_commit_is_one_ledger_row_that_names_every_table(root: Path) -> None:
     read = StoredSnapshot(root).entry
     assert read == entry
     assert (read.commit, read.committed_ns, read.kind) == (2, 1000, "observe")
-    assert {name: state.rows for name, state in read.tables.items()} == {"percepts": 2, "events": 1, "places": 0}
+    assert {name: state.rows for name, state in read.tables.items()} == {
+        "percepts": 2, "events": 1, "places": 0, "summaries": 0,
+    }  # fmt: skip
     assert (read.streams["day"].seen_ns, read.streams["day"].closed_ns) == (7, 10)
 
 
