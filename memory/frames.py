@@ -68,14 +68,21 @@ class FrameCache:
         """Tokens that were merged, by what from."""
 
     def drop_erased(self, erased: tuple[Erased, ...]) -> None:
-        """Forgets everything when more was erased on request: a closed event never changes but for that."""
+        """Forgets everything when more was erased on request."""
         if erased != self.erased:
             for kept in (self.events, self.starts, self.closed, self.open, self.percepts, self.merged):
                 kept.clear()
             self.commit, self.erased = -1, erased
 
     def see(self, events: list[Event], commit: int) -> None:
-        """The closed events as they stand at a commit, in order of (stream, time)."""
+        """The closed events as they stand at a commit, in order of (stream, time).
+
+        One that lost percepts (sleep forgot them for lack of room) is read again, and with it all that was read.
+        """
+        held = {event.id: len(event.percepts) for event in self.events}
+        if any(held.get(event.id, len(event.percepts)) != len(event.percepts) for event in events):
+            for kept in (self.closed, self.percepts, self.merged):
+                kept.clear()
         self.events, self.commit = events, commit
         by_stream: dict[str, list[Event]] = {}
         for event in events:
