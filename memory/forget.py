@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import MnemeError
-from ..records import Percept
+from ..records import Percept, Stream
 from . import ledger, purge, tables, token_state
 from .episodic import Summariser
 from .erased import Erased, joined
@@ -70,11 +70,11 @@ def forget(target: Target, writer: Writer, recorders: Sequence[Recorder], summar
         held.enter_context(writer.alone())
         for recorder in recorders:
             recorder.flush()
-        pending = [percept for recorder in recorders for percept in recorder.pending]
+        pending = [(recorder.stream, percept) for recorder in recorders for percept in recorder.waiting()]
         spans, gone = _bounded(target, spans_of(target, writer, pending), writer, recorders)
         said = phrase(target.text or "")
         reached = reach(spans, gone, writer, summarise, said)
-        waiting = _within(pending, spans, recorders)
+        waiting = _within(pending, spans)
         if not reached.percepts and not waiting and not gone:
             raise MnemeError("nothing is remembered of that", "nothing was changed")
         staying = {name: state for name, state in writer.streams.items() if name not in gone}
@@ -129,7 +129,7 @@ def _bounded(
         if not span.digest:
             own = f"stream = {tables.literal(span.stream)}"
             rows = writer.read(tables.PERCEPTS, own, ["t0_ns", "t1_ns"]).to_pylist()
-            held = [p for r in recorders if r.stream.id == span.stream for p in r.pending]
+            held = [p for r in recorders if r.stream.id == span.stream for p in r.waiting()]
             ends = [max(row["t1_ns"], row["t0_ns"] + 1) for row in rows] + [max(p.t1_ns, p.t0_ns + 1) for p in held]
             state = writer.streams.get(span.stream)
             span = replace(span, t1_ns=max([*ends, state.seen_ns if state else 0, 1]))
@@ -137,13 +137,12 @@ def _bounded(
     return joined(made), gone
 
 
-def _within(pending: Sequence[Percept], spans: Sequence[Erased], recorders: Sequence[Recorder]) -> frozenset[str]:
+def _within(pending: Sequence[tuple[Stream, Percept]], spans: Sequence[Erased]) -> frozenset[str]:
     """Ids of percepts that recorders hold in memory only, and that go."""
-    sources = {recorder.stream.id: recorder.stream for recorder in recorders}
     return frozenset(
-        p.id
-        for p in pending
-        if any(span.concerns(sources[p.stream]) and span.meets(p.t0_ns, p.t1_ns) for span in spans)
+        percept.id
+        for source, percept in pending
+        if any(span.concerns(source) and span.meets(percept.t0_ns, percept.t1_ns) for span in spans)
     )
 
 

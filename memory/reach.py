@@ -22,7 +22,7 @@ from .episodic import Summariser, build_event
 from .erased import FOREVER, Erased
 from .recount import recount
 from .semantic import derived_from
-from .target import phrase
+from .target import phrase, sources
 from .writer import Writer
 
 _TOGETHER = 64
@@ -72,7 +72,7 @@ def reach(
     gone: streams that go whole, to their row in the ledger. said: a phrase that no gist and no name may hold.
     """
     states = dict(writer.streams)
-    named = {name: [s for s in spans if s.concerns(state.stream)] for name, state in states.items()}
+    named = {name: [s for s in spans if any(map(s.concerns, sources(state)))] for name, state in states.items()}
     named = {name: mine for name, mine in named.items() if mine or name in gone}
     filters = [each for name, mine in named.items() for each in _filters(name, () if name in gone else mine)]
     lost = [row for each in filters for row in writer.read(tables.PERCEPTS, each, _LOST).to_pylist()]

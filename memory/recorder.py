@@ -189,6 +189,10 @@ class Recorder:
         """While it is entered, no other thread gives this recorder anything."""
         return self._turn
 
+    def waiting(self) -> list[Percept]:
+        """What it holds and has not stored, of a replacement too; while it is `held`."""
+        return [*(percept for percept, _ in self._unstored), *self._arrived]
+
     def erase(self) -> None:
         """Lets go of what was erased of its source, of which the writer knows; what it had taken up is stored before.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import MnemeError
-from ..records import Percept
+from ..records import Percept, Stream
 from . import tables
 from .erased import FOREVER, Erased, joined, span_of
 from .ledger import StreamState
@@ -73,17 +73,18 @@ def phrase(text: str) -> str:
     return f" {' '.join(words)} " if words else ""
 
 
-def spans_of(target: Target, writer: Writer, pending: Iterable[Percept] = ()) -> tuple[Erased, ...]:
+def spans_of(target: Target, writer: Writer, pending: Iterable[tuple[Stream, Percept]] = ()) -> tuple[Erased, ...]:
     """Where the target lies, in every stream of the same source. Raises `MnemeError` where it is nowhere.
 
-    pending: what recorders hold and have not stored.
+    pending: what recorders hold and have not stored, each with its source.
     """
     states = dict(writer.streams)
     if target.stream is not None:
         spans = _asked(target, states)
     elif target.event is not None:
-        rows = writer.read(tables.EVENTS, f"id = {tables.literal(target.event)}", ["stream", "t0_ns", "t1_ns"])
-        spans = [span_of(states[r["stream"]].stream, r["t0_ns"], r["t1_ns"]) for r in rows.to_pylist()]
+        columns = ["stream", "take", "t0_ns", "t1_ns"]
+        rows = writer.read(tables.EVENTS, f"id = {tables.literal(target.event)}", columns).to_pylist()
+        spans = [span_of(_source(states, r), r["t0_ns"], r["t1_ns"]) for r in rows]
         if not spans:
             raise MnemeError(f"there is no event {target.event!r} in this memory", "mneme events lists those there are")
     elif target.place is not None:
@@ -103,18 +104,34 @@ def _asked(target: Target, states: Mapping[str, StreamState]) -> list[Erased]:
         known = ", ".join(sorted(states)) or "none"
         raise MnemeError(f"there is no stream {target.stream!r} in this memory", f"it knows {known}")
     t1_ns = FOREVER if target.t1_ns is None else target.t1_ns
-    sources = [state.stream] + ([state.successor.stream] if state.successor else [])
-    return [span_of(source, target.t0_ns or 0, t1_ns) for source in sources]
+    return [span_of(source, target.t0_ns or 0, t1_ns) for source in sources(state)]
+
+
+def sources(state: StreamState) -> Iterator[Stream]:
+    """The source of a stream, and that of what is to replace it."""
+    yield state.stream
+    if state.successor is not None:
+        yield from sources(state.successor)
+
+
+def _source(states: Mapping[str, StreamState], row: Mapping[str, Any]) -> Stream:
+    """The source that a row was perceived from."""
+    state = states[row["stream"]]
+    while state.take != row["take"] and state.successor is not None:
+        state = state.successor
+    return state.stream
 
 
 def _with_words(
-    words: str, writer: Writer, states: Mapping[str, StreamState], pending: Iterable[Percept]
+    words: str, writer: Writer, states: Mapping[str, StreamState], pending: Iterable[tuple[Stream, Percept]]
 ) -> Iterator[Erased]:
-    rows = writer.read(tables.PERCEPTS, "text IS NOT NULL", ["stream", "t0_ns", "t1_ns", "text"]).to_pylist()
-    rows += [{"stream": p.stream, "t0_ns": p.t0_ns, "t1_ns": p.t1_ns, "text": p.text} for p in pending if p.text]
+    rows = writer.read(tables.PERCEPTS, "text IS NOT NULL", ["stream", "take", "t0_ns", "t1_ns", "text"]).to_pylist()
     for row in rows:
-        if words in phrase(row["text"]) and row["stream"] in states:
-            yield span_of(states[row["stream"]].stream, row["t0_ns"], max(row["t1_ns"], row["t0_ns"] + 1))
+        if words in phrase(row["text"]):
+            yield span_of(_source(states, row), row["t0_ns"], max(row["t1_ns"], row["t0_ns"] + 1))
+    for source, percept in pending:
+        if percept.text and words in phrase(percept.text):
+            yield span_of(source, percept.t0_ns, max(percept.t1_ns, percept.t0_ns + 1))
 
 
 def _in_place(place: str, writer: Writer, states: Mapping[str, StreamState]) -> Iterator[Erased]:
@@ -132,7 +149,7 @@ def _in_place(place: str, writer: Writer, states: Mapping[str, StreamState]) -> 
         same = stay is not None and row is not None and all(stay[key] == row[key] for key in ("stream", "take"))
         if stay is not None and (not there or not same):
             left_ns = row["t0_ns"] if same and row is not None else states[stay["stream"]].seen_ns
-            yield span_of(states[stay["stream"]].stream, stay["t0_ns"], max(left_ns, stay["t1_ns"]))
+            yield span_of(_source(states, stay), stay["t0_ns"], max(left_ns, stay["t1_ns"]))
             stay = None
         if there and row is not None:
             t1_ns = max(row["t1_ns"], row["t0_ns"] + 1)

@@ -10,6 +10,7 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +26,14 @@ from mneme.errors import MnemeError
 from mneme.memory import ledger, purge, tables
 from mneme.memory.changes import Changes
 from mneme.memory.forget import Receipt
+from mneme.memory.frames import FrameCache
 from mneme.memory.memory import Memory
 from mneme.memory.recorder import Recorder
 from mneme.memory.store import StoredSnapshot, connect
 from mneme.memory.target import phrase
+from mneme.memory.tokens import gather
 from mneme.memory.verify import Search, Searched, verify
+from mneme.pipeline.readers import Readers
 from mneme.records import Link, Moment, Stream
 from mneme.ui.cli import app
 from tests.recording import BLUE, DAY, GREEN, RED, SPACE, CutsAt, look, moments, record, s, say
@@ -288,6 +292,45 @@ def test_a_reader_of_the_past_is_told_in_one_line_and_reads_on_anew(root: Path) 
     with pytest.raises(MnemeError, match="try again"):
         old.percepts(lanes=("caption",))
     assert CANARY not in reader.reading(lambda snapshot: [p.text for p in snapshot.percepts()])
+
+
+def test_tokens_of_another_process_forget_what_they_read_before(root: Path) -> None:
+    def given() -> np.ndarray[Any, Any]:
+        return gather(StoredSnapshot(root), lane="vision", space=SPACE, budget=8, cache=cache).tokens
+
+    cache = FrameCache()
+    assert (given() @ GREEN).max() > 0.9
+    forget(root, place="vault")
+    assert (given() @ GREEN).max() < 0.1
+    assert not any(cache.percepts.get(key) for key in cache.percepts if (cache.percepts[key].vector == GREEN).all())
+
+
+def test_an_erasure_waits_for_the_answers_that_began_before_it_and_for_no_later_one() -> None:
+    readers, let_go, ended = Readers(), threading.Event(), threading.Event()
+
+    def answer() -> None:
+        with readers.one():
+            begun.set()
+            let_go.wait(10)
+
+    def erase() -> None:
+        readers.drain()
+        ended.set()
+
+    begun = threading.Event()
+    threads = [threading.Thread(target=answer)]
+    threads[0].start()
+    begun.wait(10)
+    assert not readers.drain(0.05)
+    threads.append(threading.Thread(target=erase))
+    threads[1].start()
+    time.sleep(0.05)
+    with readers.one():
+        assert not ended.is_set()
+        let_go.set()
+        assert ended.wait(10)
+    for thread in threads:
+        thread.join()
 
 
 def test_the_command_prints_a_receipt_or_one_line(root: Path) -> None:
