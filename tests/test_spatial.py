@@ -417,3 +417,4 @@ def test_an_apartment_of_some_minutes_is_answered_and_its_rare_room_is_what_a_fi
     assert {kind: share["right"] for kind, share in result["right"].items()} == dict.fromkeys(result["right"], 1.0)
     assert result["right"]["where"]["asked"] > 20
     assert result["fifo"]["right"]["rare where"]["right"] == 0.0
+    assert result["slept"]["sound"]
