@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import tables
+from .usage import bytes_in
 
 KEEP_ALL = timedelta(days=36500)
 READERS_S = 600.0
@@ -65,17 +66,6 @@ def latest(table: Any) -> datetime:
     """When the newest version of a table was made."""
     newest: datetime = max(version["timestamp"] for version in table.list_versions())
     return newest
-
-
-def bytes_in(folder: Path) -> int:
-    """Bytes of the files under a folder, as many as are there while it looks."""
-    total = 0
-    for path in folder.glob("**/*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:
-            continue
-    return total
 
 
 def _clean(table: Any, older_than: timedelta) -> None:

@@ -41,6 +41,11 @@ def measured(root: Path) -> Usage:
     return Usage(parts[tables.FOLDER], parts[thumbnails.FOLDER], parts[""])
 
 
+def bytes_in(folder: Path) -> int:
+    """Bytes of the files under a folder, as many as are there while it looks."""
+    return sum(size for _, size in _files(folder))
+
+
 class Gauge:
     """A running estimate of `Usage`: a commit adds to it, a compaction measures the tables again. Not for threads."""
 
@@ -55,7 +60,7 @@ class Gauge:
 
     def compacted(self) -> None:
         """The tables were written anew: a walk over their files, of which there are some hundreds."""
-        files = sum(size for _, size in _files(self._root / tables.FOLDER))
+        files = bytes_in(self._root / tables.FOLDER)
         self.usage = Usage(files, self.usage.thumbnails, self.usage.rest)
 
     def removed(self, pictures: int) -> None:

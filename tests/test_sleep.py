@@ -365,6 +365,17 @@ def test_a_memory_of_an_earlier_release_gets_its_summaries_when_it_is_written(tm
         assert memory.check().ok
 
 
+def test_a_memory_sleeps_by_itself_at_a_pace_until_it_is_closed(tmp_path: Path) -> None:
+    memory = lived(tmp_path / "m", scenes=4, sleep_every_s=0.05)
+    until = time.monotonic() + 60
+    while not memory.snapshot().summaries() and time.monotonic() < until:
+        time.sleep(0.05)
+    memory.close()
+    assert Memory.open(tmp_path / "m").snapshot().summaries()
+    assert not [thread for thread in threading.enumerate() if thread.name == "mneme-sleep"]
+    assert Memory.open(tmp_path / "m").check().ok
+
+
 def test_a_law_that_there_is_not_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="there is no law of decay 'oblivion'"):
         Memory.create(tmp_path / "m", "embedded", SPACES, settings=MemorySettings(law="oblivion"))
