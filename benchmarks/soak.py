@@ -1,6 +1,6 @@
 """`python -m benchmarks.soak`: a day of two cameras in accelerated time, and what it costs hour by hour.
 
-python -m benchmarks.soak [--hours 24] [--fps 5] [--cameras 2] [--budget-mb 150] [--seed 0] [--json] [--keep DIR]
+python -m benchmarks.soak [--hours 24] [--fps 5] [--cameras 2] [--budget-mb 40] [--seed 0] [--json] [--keep DIR]
 
 A walker goes among scenes that he comes back to; each camera sees the scene he is in from its own side, a little other
 every time. What the cameras see goes through a real recorder into a real memory with a disk budget, which sleeps every
@@ -33,8 +33,9 @@ from mneme.records import NS_PER_S, Moment, Percept, Space, Stream
 from .machine import machine
 
 DIM, SCENES, PIXELS = 384, 200, 48
-NOISE = 0.25
-"""How far a sight is from its scene, against the scene's length: cosines about 0.94, and under 0.9 between cameras."""
+SWAY, STEADY = 0.5, 0.98
+"""How far a sight strays from its scene, against the scene's length, and how much of that stays from frame to frame: a
+camera that moves about sees something new (a cosine under 0.9) every seven seconds or so."""
 HOUR_NS = 3600 * NS_PER_S
 COLOURS = ("red", "blue", "green", "yellow", "black", "white")
 THINGS = ("mug", "book", "lamp", "chair", "box", "clock", "plant", "shoe", "bag", "ball")
@@ -63,14 +64,14 @@ def walk(seed: int, hours: float, fps: float, cameras: int, stream: str = "house
     scenes = _unit(draw.standard_normal((cameras, SCENES, DIM)))
     words = [_words(i) for i in range(SCENES)]
     pictures = draw.integers(0, 256, (SCENES, PIXELS // 8, PIXELS // 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
-    here, until_ns, k = 0, 0, 0
+    here, until_ns, k, view = 0, 0, 0, np.zeros((cameras, DIM))
     while (t_ns := round(k * NS_PER_S / fps)) < hours * HOUR_NS:
         new = t_ns >= until_ns
         if new:
             here = int(here + draw.integers(-3, 4)) % SCENES if draw.random() < 0.7 else int(draw.integers(SCENES))
             until_ns = t_ns + int(draw.uniform(20, 90) * NS_PER_S)
-        jitter = draw.standard_normal((cameras, DIM)) * (NOISE / np.sqrt(DIM))
-        vectors = _unit(scenes[:, here] + jitter).astype(np.float32)
+        view = STEADY * view + np.sqrt((1 - STEADY**2) / DIM) * draw.standard_normal((cameras, DIM))
+        vectors = _unit(scenes[:, here] + SWAY * view).astype(np.float32)
         t1_ns = round((k + 1) * NS_PER_S / fps)
         percepts = tuple(
             Percept(
@@ -171,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--fps", type=float, default=5.0)
     parser.add_argument("--cameras", type=int, default=2)
-    parser.add_argument("--budget-mb", type=float, default=150.0)
+    parser.add_argument("--budget-mb", type=float, default=40.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="keep the memory in this folder")
     parser.add_argument("--json", action="store_true")

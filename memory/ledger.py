@@ -15,7 +15,9 @@ from typing import Any, Literal
 from ..errors import MemoryFormatError
 from ..records import Stream
 
-Kind = Literal["create", "observe", "replace", "recover", "compact", "widen", "sleep", "forget", "repair", "name"]
+Kind = Literal[
+    "create", "observe", "replace", "recover", "compact", "widen", "sleep", "forget", "repair", "name", "import"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def append(table: Any, schema: Any, entry: Entry) -> None:
     """Adds the row: from its return on, the commit is durable."""
     import pyarrow as pa
 
-    streams = {name: _plain(asdict(state)) for name, state in entry.streams.items()}
+    streams = to_plain(entry.streams)
     row = {
         "commit": entry.commit,
         "committed_ns": entry.committed_ns,
@@ -130,6 +132,16 @@ def digest(entry: Entry) -> str:
     }
     plain = json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def to_plain(streams: Mapping[str, StreamState]) -> dict[str, Any]:
+    """Streams as they stand in a row, ready for JSON."""
+    return {name: _plain(asdict(state)) for name, state in streams.items()}
+
+
+def from_plain(known: Mapping[str, Any]) -> dict[str, StreamState]:
+    """What `to_plain` gave. Raises KeyError or TypeError of something else."""
+    return {name: _stream_state(name, state) for name, state in known.items()}
 
 
 def _plain(known: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from .longterm import longterm_of
 from .manifest import Manifest
 from .pace import Pace
 from .recorder import Ack, Recorder
+from .repair import Repaired, repair
 from .settings import MemorySettings
 from .sleep import PRESSING, Sleeper, Slept, sleep
 from .spatial import PlaceSettings
@@ -217,16 +218,20 @@ class Memory:
             del self._recorders[name]
 
     def adopt(
-        self, state: StreamState, percepts: Sequence[tuple[Percept, bytes | None]], events: Sequence[Event] = ()
+        self,
+        state: StreamState,
+        percepts: Sequence[tuple[Percept, bytes | None]],
+        events: Sequence[Event] = (),
+        places: Sequence[Place] = (),
     ) -> None:
-        """Stores rows of a stream that another memory recorded, as they are: percepts, each with its JPEG, and events.
+        """Stores rows of a stream that another memory recorded, as they are: percepts, each with its JPEG, and others.
 
         Durable on return. For a memory that is being made; what is adopted is not separated or cut again. Raises
         `MnemeError` of a memory that is open for reading, or where it cannot be stored.
         """
         if self._writer is None:
             raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
-        self._writer.commit("observe", percepts, events, token_state.unnamed(state))
+        self._writer.commit("observe", percepts, events, token_state.unnamed(state), places=places)
 
     def forget(
         self,
@@ -321,6 +326,12 @@ class Memory:
     def check(self) -> Report:
         """Whether what is stored is what the format promises."""
         return check(self.snapshot())
+
+    def repair(self) -> Repaired:
+        """Mends what `check` finds and can be mended. Raises `MnemeError` of a memory that is open for reading."""
+        if self._writer is None:
+            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
+        return repair(self._writer)
 
     def close(self) -> None:
         """Stores what recorders have taken up, compacts for the readers to come, gives the lock back.

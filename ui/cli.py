@@ -19,10 +19,12 @@ import typer
 from ..errors import MnemeError
 from ..records import Answer, Event, Lane, to_s
 from .compile_command import compile_command
+from .exchange_command import export_command, import_command
 from .forget_command import forget_command
 from .places_command import places
 from .progress import bars
 from .reencode_command import reencode
+from .repair_command import repair_command
 from .sleep_command import sleep_command
 from .timeline_command import timeline
 
@@ -405,9 +407,12 @@ def _watched(done: Watched) -> dict[str, Any]:
 
 
 app.command("compile")(mendable(compile_command))
+app.command("export")(mendable(export_command))
 app.command("forget")(mendable(forget_command))
+app.command("import")(mendable(import_command))
 app.command("reencode")(mendable(reencode))
 app.command("places")(mendable(places))
+app.command("repair")(mendable(repair_command))
 app.command("sleep")(mendable(sleep_command))
 app.command("timeline")(mendable(timeline))
 
