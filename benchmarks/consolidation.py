@@ -40,8 +40,8 @@ KEY = ("vision", "scenes")
 class Walk:
     """What is generated."""
 
-    visits: int = 400
-    places: int = 80
+    visits: int = 200
+    places: int = 40
     views: int = 4
     drift: float = 0.12
     """Length of a view's random step from one visit to the next."""
@@ -190,7 +190,7 @@ def _unit(vectors: NDArray[Any]) -> NDArray[Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kib", type=int, default=48, help="bytes of vectors that each may hold")
+    parser.add_argument("--kib", type=int, default=24, help="bytes of vectors that each may hold")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     import torch

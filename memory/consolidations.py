@@ -29,7 +29,7 @@ class Bounds:
 
     prototypes: int = 128
     """At most."""
-    events: int = 1
+    events: int = 4
     """That feed one prototype, at most."""
     share: int = 4
     """An event gives one prototype for so many tokens, and at least one."""

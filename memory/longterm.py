@@ -34,7 +34,7 @@ Key = tuple[Lane, str]
 class LongTermSettings:
     """How the past is kept; what is stored already is not made anew when they change."""
 
-    consolidation: Way = "potentiation"
+    consolidation: Way = "merge"
     bounds: Bounds = field(default_factory=Bounds)
 
 

@@ -26,11 +26,11 @@ class MemorySettings:
     """Length of an event's gist, at most."""
     fragments: int = 48
     """A table is compacted when it has this many: reading slows down with each (48: 30 ms more), badly past 256."""
-    consolidation: Way = "potentiation"
+    consolidation: Way = "merge"
     """How long-term memory keeps the past in a fixed number of prototypes (docs/memory.md compares the ways)."""
     prototypes: int = 128
     """Prototypes of one stream, lane and space, at most."""
-    prototype_events: int = 1
+    prototype_events: int = 4
     """Events that feed one prototype, at most."""
     boundaries: Detector = "change"
     """What closes an event: a visual change and silence, or surprise with refinement (EM-LLM), or either."""
