@@ -130,9 +130,7 @@ class Whereabouts:
         """A person gave one of its places another name while it is recorded; it is stored already."""
         self._named = [old for old in self._named if old.id != place.id]
         self._map.rename(place.id, place.name)
-        self._at_cut = {
-            at_ns: [_renamed(known, place) for known in places] for at_ns, places in self._at_cut.items()
-        }
+        self._at_cut = {at_ns: [_renamed(known, place) for known in places] for at_ns, places in self._at_cut.items()}
         self._stored[place.id] = place
 
     def _note(self, fix: Fix) -> None:

@@ -123,7 +123,8 @@ def _moved(
                 replace(event, vectors=vectors_of_members(in_order(made[id] for id in event.percepts if id in made)))
                 for event in snapshot.events(state.stream.id)
             ]
-            new.adopt(state, [], own)
+            places = [replace(place, vectors={}) for place in snapshot.places(state.stream.id)]
+            new.adopt(state, [], own, places)  # how a place looked, another encoder does not know
             events += len(own)
     return Reencoded(profile.name, len(snapshot.streams()), len(listed), events, tally)
 

@@ -265,6 +265,16 @@ def test_a_place_is_named_while_it_is_recorded(memory: Memory) -> None:
         assert next((p.name, p.last_ns // NS_PER_S) for p in memory.snapshot().places()) == ("porch", 29)
 
 
+def test_places_and_their_names_go_with_a_stream_into_another_memory(memory: Memory, tmp_path: Path) -> None:
+    with memory, Memory.create(tmp_path / "other", "embedded", [SPACE]) as other:
+        record(memory, posed(40), (10, 20, 30)).finish(s(40))
+        memory.name_place(memory.snapshot().places()[0].id, "porch")
+        snapshot = memory.snapshot()
+        other.adopt(snapshot.streams()[0], [], [], snapshot.places())
+        assert other.snapshot().places() == snapshot.places()
+        assert other.snapshot().places()[0].name == "porch"
+
+
 @pytest.mark.parametrize(("called", "name"), [("attic", "loft"), ("kitchen 3", "a;b"), ("kitchen 3", "x" * 81)])
 def test_a_place_that_is_not_known_and_a_name_that_is_none_are_refused(memory: Memory, called: str, name: str) -> None:
     with memory:
