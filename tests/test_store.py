@@ -244,10 +244,10 @@ def test_a_memory_of_another_version_or_with_a_broken_manifest_is_refused(tmp_pa
 def test_keys_of_a_later_release_survive_in_the_manifest(tmp_path: Path) -> None:
     commit(tmp_path / "m", said(1, "hello"))
     path = tmp_path / "m" / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"erased": [["day", 0, 5]]}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"colours": [["day", 0, 5]]}))
     commit(tmp_path / "m", said(1, "hello", stream="night"))
     known = json.loads(path.read_text())
-    assert known["erased"] == [["day", 0, 5]]
+    assert known["colours"] == [["day", 0, 5]]
     assert [stream["id"] for stream in known["streams"]] == ["day", "night"]
 
 
