@@ -1,7 +1,8 @@
 """Looks for canaries in every file of a memory, decoded: what an eraser has to face, independent of how it works.
 
 Every Lance file is read as a file (`pylance`), whether a version of its table names it or not; the word index is asked
-at every version that can be opened; thumbnails are compared as pictures; all other files are searched as bytes.
+at every version that can be opened; thumbnails are compared as pictures; and every file is searched as bytes too, since
+Lance leaves bytes of other rows where a value is null, which no decoding shows.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _SAME = 0.9999
 _ALIKE = 20.0
 """Mean difference of two pictures, of 255, below which they show the same."""
 _SMALL = (64, 36)
+_TELLING = 16
+"""Numbers from which on a vector's bytes stand for it alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +83,8 @@ def _everywhere(root: Path, canaries: Canaries) -> Iterator[str]:
         if path.is_file():
             data = path.read_bytes()
             yield from ("bytes" for words in spelled if words.encode() in data)
+            raw = (vector.astype("<f4").tobytes()[:256] for vector in canaries.vectors if len(vector) >= _TELLING)
+            yield from ("bytes" for row in raw if row in data)
             if path.suffix != ".lance":
                 yield from ("ids" for id in canaries.ids if id.encode() in data)
 

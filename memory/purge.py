@@ -1,9 +1,9 @@
 """Purging: what the tables no longer show is made to be on the disk no longer.
 
 Lance marks deleted rows and keeps them in their files, in indexes and in older versions. So after an erasure every
-fragment that has a deletion is written anew without it, indexes are made anew, the ledger's older rows lose what they
-say of the erased, all versions but the newest go, and with them every file that no version names. The order keeps a
-crash harmless: a version is ledgered before the older ones go, and all of it can be done again.
+table and its word index are written anew, the ledger's older rows lose what they say of the erased, all versions but
+the newest go, and with them every file that no version names. The order keeps a crash harmless: a version is ledgered
+before the older ones go, and all of it can be done again.
 """
 
 from __future__ import annotations
@@ -16,31 +16,52 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import history, tables, thumbnails, token_state
 
 COPIES = "sources"
 """Folder inside a memory of sources that it was handed itself: `sources/<hash of the bytes>/<name>`."""
-_ROWS = 32
-"""A row's address is its fragment's number, shifted by so many bits, and its place in there."""
+_TOGETHER = 4096
+"""Rows that are held at a time."""
 
 
-def settle(root: Path, name: str, table: Any) -> None:
-    """A new version of the table whose files hold the rows that it shows and no others, and indexes of those alone.
+def rewrite(table: Any, schema: Any) -> None:
+    """A new version of the table, written anew: its files hold the rows that it shows, and nothing else.
 
-    Indexes but the word index are dropped: sleep makes them again.
+    Copying inside Lance would not do: it leaves a few deleted rows where they are, and what it writes where a value is
+    null are bytes of some other row. Indexes but the word index are dropped: sleep makes them again.
     """
-    history.settle(table)
-    for fragment in _deleted_from(folder_of(root, name)):
-        first = fragment << _ROWS
-        rows = f"_rowid >= {first} AND _rowid < {first + (1 << _ROWS)}"
-        if table.count_rows(rows):
-            table.update(where=rows, values_sql={"id": "id"})  # an update writes its rows into a new fragment
-    if name == tables.PERCEPTS:
+    import pyarrow as pa
+
+    words = any(list(index.columns) == ["text"] for index in table.list_indices())
+    shown = table.search().to_batches(_TOGETHER)
+    batches = (_clean(batch, schema) for batch in shown)
+    table.add(pa.RecordBatchReader.from_batches(schema, batches), mode="overwrite", on_bad_vectors="null")
+    if words:
         index_words(table, replace=True)
     for index in table.list_indices():
         if list(index.columns) != ["text"]:
             table.drop_index(index.name)
     history.settle(table)  # so that `only_newest` finds nothing more to do, and the ledgered version stays
+
+
+def _clean(batch: Any, schema: Any) -> Any:
+    """The same rows in memory of their own, with nothing where a value is null."""
+    import pyarrow as pa
+
+    columns = []
+    for field in schema:
+        column = batch.column(field.name)
+        if pa.types.is_fixed_size_list(field.type):
+            there = np.asarray(column.is_valid())
+            values = np.zeros((len(column), field.type.list_size), np.float32)
+            values[there] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, field.type.list_size)
+            filled = pa.array(values.reshape(-1), field.type.value_type)
+            columns.append(pa.FixedSizeListArray.from_arrays(filled, type=field.type, mask=pa.array(~there)))
+        else:
+            columns.append(pa.array(column.to_pylist(), field.type))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def index_words(table: Any, *, replace: bool = False) -> None:
@@ -110,11 +131,6 @@ def remove_copies(root: Path, hashes: Collection[str]) -> None:
 def folder_of(root: Path, name: str) -> Path:
     """Where a table's files lie."""
     return root / tables.FOLDER / f"{name}.lance"
-
-
-def _deleted_from(folder: Path) -> list[int]:
-    """Numbers of fragments that have, or had in some version, deleted rows: `_deletions/<fragment>-<version>-<n>.*`."""
-    return sorted({int(path.name.split("-")[0]) for path in (folder / "_deletions").glob("*-*")})
 
 
 def _without(streams: dict[str, Any], gone: Collection[str]) -> dict[str, Any]:

@@ -249,7 +249,7 @@ class Writer:
         """Makes what no row shows be on the disk no longer; see `purge`."""
         self._make_ready()
         for name in tables.VERSIONED:
-            purge.settle(self.root, name, self._tables[name])
+            purge.rewrite(self._tables[name], self._schemas[name])
         self._append_entry("compact", self.streams)
         ledgered = self._tables[tables.LEDGER]
         purge.rewrite_ledger(ledgered, self._schemas[tables.LEDGER], gone)
