@@ -43,8 +43,13 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.operators
 	$(BIN)/python -m benchmarks.vlog examples/sample
 
+# Hours: kills, a day of two cameras, a million percepts, an apartment of eight hours, canaries.
 soak: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "" tests/test_durability.py --kills 50
+	$(BIN)/python -m pytest tests/test_durability.py tests/test_sleep.py tests/test_forget.py -k kill --kills 200
+	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.apartment
+	$(BIN)/python -m benchmarks.canaries
 
 # The page of the demo's memory (make demo makes it), or of another: make page MEMORY=kitchen.mneme
 MEMORY ?= .demo/harbour_day.mneme

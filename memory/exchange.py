@@ -69,7 +69,7 @@ def export(snapshot: StoredSnapshot, folder: Path) -> Exchanged:
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(snapshot.root / path, folder / path)
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        stated = {
+        stated: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
             "profile": snapshot.manifest.profile,
