@@ -37,7 +37,7 @@ log = logging.getLogger("train_image")
 SCENES, SEED = 50_000, 77
 AGAIN = 0.6
 """The rate of a second round, in rates of the first."""
-THERE, SURE = 0.5, 0.6
+THERE, SURE = 0.2, 0.65
 """Chances from which a thing, and what it is, are claimed."""
 
 

@@ -25,6 +25,8 @@ WEIGHTS = Path(__file__).parent / "weights" / "image_tower.safetensors"
 NAME = "image-tower"
 BATCH = 16
 """Pictures in one go."""
+ACTING = 0.4
+"""The chance from which an action is named: of four it may be, so a little more than guessing is much."""
 BESIDE = 1
 """Cells around one that holds a thing, in which the same thing is not claimed again."""
 
@@ -105,7 +107,7 @@ class Eyes:
             action, action_chance = _best(seen["action"][row, cell], names["action"])
             if kind_chance < sure or not room:  # of what is no room of the world no thing of it is claimed
                 continue
-            words = [action] if action_chance >= sure and action not in ("", "standing still") else []
+            words = [action] if action_chance >= ACTING and action not in ("", "standing still") else []
             words += [colour] if colour_chance >= sure else []
             told = " ".join([*words, kind])
             said.append(("an " if told[0] in "aeiou" else "a ") + told)
