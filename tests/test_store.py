@@ -316,3 +316,15 @@ def test_a_sight_that_surely_says_something_else_is_kept_however_alike_it_looks(
     looks = [("a red mug; kitchen", 0.9), ("a red mug; kitchen", 0.9), ("; kitchen", 0.9), ("a mug; kitchen", 0.2)]
     sights = [replace(seen(t, unit(1, 2, 3)), text=text, confidence=sure) for t, (text, sure) in enumerate(looks)]
     assert [event.add(sight) for sight in sights] == [True, False, True, False]
+
+
+def test_between_two_commits_a_snapshot_is_made_once_and_after_one_anew(tmp_path: Path) -> None:
+    commit(tmp_path / "m", said(1, "hello"))
+    with Memory.open(tmp_path / "m") as memory:
+        first = memory.snapshot()
+        assert memory.snapshot() is first
+        commit(tmp_path / "m", said(1, "good night", stream="night"))
+        second = memory.snapshot()
+        assert second is not first
+        assert second.commit > first.commit
+        assert [state.stream.id for state in second.streams()] == ["day", "night"]
