@@ -1,7 +1,7 @@
 """A memory as plain files, and back: Arrow tables that pandas and DuckDB read, pictures, and what belongs to them.
 
     EXPORT/
-      export.json          what this is, profile, spaces, streams, what was erased, and a hash of every other file
+      export.json          what this is, profile, spaces, streams, what was erased or corrected, hashes of the files
       percepts.arrow ...   one Arrow IPC file (Feather) a table, as stored, in order of stream and time
       thumbnails/<2 hex>/  the JPEGs that percepts name
       tokens/              long-term memory
@@ -22,7 +22,7 @@ from typing import Any
 
 from ..errors import MemoryFormatError, MnemeError
 from ..records import Space
-from . import erased, ledger, manifest, tables, token_state
+from . import corrected, erased, ledger, manifest, tables, token_state
 from .changes import Changes
 from .faults import mended
 from .lock import WriterLock
@@ -76,6 +76,7 @@ def export(snapshot: StoredSnapshot, folder: Path) -> Exchanged:
             "spaces": [asdict(space) for space in snapshot.manifest.spaces],
             "streams": ledger.to_plain({state.stream.id: state for state in states}),
             "erased": [span.plain() for span in snapshot.manifest.erased],
+            "corrections": [each.plain() for each in snapshot.manifest.corrections],
             "rows": {name: len(rows) for name, rows in found.items()},
             "content_sha256": _hash_of(found),
             "files": {name: _digest(files[name]) for name in sorted(files)},
@@ -123,7 +124,8 @@ def _make(folder: Path, stated: Mapping[str, Any], root: Path, clock: Callable[[
     try:
         spaces = tuple(Space(**space) for space in stated["spaces"])
         spans = erased.from_plain(stated["erased"])
-        manifest.write(root, manifest.Manifest(stated["profile"], spaces, erased=spans))
+        told = corrected.from_plain(stated.get("corrections", ()))
+        manifest.write(root, manifest.Manifest(stated["profile"], spaces, erased=spans, corrections=told))
         writer = Writer(root, MemorySettings(horizon_s=0.0), clock)
         for name in stated["files"]:
             if "/" in name:

@@ -16,8 +16,9 @@ from ..errors import MemoryFormatError
 from ..records import Stream
 
 Kind = Literal[
-    "create", "observe", "replace", "recover", "compact", "widen", "sleep", "forget", "repair", "name", "import"
-]
+    "create", "observe", "replace", "recover", "compact", "widen", "sleep", "forget", "repair", "name", "import",
+    "correct",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,10 @@ class Bank:
         """The bank as the other events make it."""
         return Bank(tuple(left for p in self.prototypes if (left := p.without(events)) is not None))
 
+    def renamed(self, names: Mapping[str, str]) -> Bank:
+        """The same bank, with events under other ids."""
+        return Bank(tuple(p.renamed(names) for p in self.prototypes))
+
     def _read(self, tokens: Vector) -> list[Prototype]:
         """The prototypes after tokens[n, d] gave them their attention, softmax(cos / T) over the nearest."""
         if not self.prototypes:
@@ -125,6 +129,25 @@ class LongTerm:
         self._refuse_frozen()
         if event.ordinal < self.events:
             return
+        self._take_up(event, percepts)
+        self.events = event.ordinal + 1
+
+    def recast(
+        self, gone: Sequence[Event], names: Mapping[str, str], made: Sequence[tuple[Event, Iterable[Percept]]]
+    ) -> None:
+        """Events were cut otherwise (`correction`): what `gone` gave goes, what was made of them is fed now.
+
+        names: ids of later events -> their new ones. Of `gone` it has taken up the first at least; made: each with its
+        percepts, in order.
+        """
+        known = sum(event.ordinal < self.events for event in gone)
+        self.erase({event.id for event in gone})
+        self.banks = {key: bank.renamed(names) for key, bank in self.banks.items()}
+        for event, percepts in made:
+            self._take_up(event, percepts)
+        self.events += len(made) - known
+
+    def _take_up(self, event: Event, percepts: Iterable[Percept]) -> None:
         by_key: dict[Key, list[Percept]] = {}
         for percept in percepts:
             if percept.lane in LANES and percept.space is not None and percept.vector is not None:
@@ -133,7 +156,6 @@ class LongTerm:
             new = candidates_of(event.id, members)
             if new is not None:
                 self.banks[key] = self.banks.get(key, Bank()).fed(new, self.settings)
-        self.events = event.ordinal + 1
 
     def erase(self, events: Collection[str]) -> int:
         """Takes out what these events (ids) gave; how many prototypes are gone or made anew without them."""

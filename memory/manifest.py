@@ -8,7 +8,8 @@
       tokens/                  state of the token banks, safetensors
 
 The list of streams is for people and tools that look at the folder: what was watched how far stands in the ledger.
-Spans that were erased on request stand here too, so that they can be seen without opening a table.
+Spans that were erased on request and boundaries that a person corrected stand here too, so that they can be seen
+without opening a table.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import Any
 
 from ..errors import MemoryFormatError
 from ..records import Space, Stream
+from . import corrected
+from .corrected import Correction
 from .erased import Erased, from_plain
 
 FORMAT = "mneme"
@@ -42,6 +45,8 @@ class Manifest:
     """What was erased on request and is not taken in again; the ledger's rows of kind `forget` are the truth."""
     erasing: int | None = None
     """While an erasure is under way: the commit before it. The next writer finishes one that was cut off."""
+    corrections: tuple[Correction, ...] = ()
+    """Boundaries that a person corrected: what is watched again is cut accordingly."""
     others: Mapping[str, Any] = field(default_factory=dict)
     """Keys that this release does not know: kept as they are when the manifest is written again."""
 
@@ -80,6 +85,7 @@ def read(folder: Path) -> Manifest:
                 streams=tuple(Stream(**stream) for stream in table.pop("streams")),
                 erased=from_plain(table.pop("erased", ())),
                 erasing=table.pop("erasing", None),
+                corrections=corrected.from_plain(table.pop("corrections", ())),
                 others=table,
             )
     except (ValueError, KeyError, TypeError) as error:
@@ -99,6 +105,8 @@ def write(folder: Path, manifest: Manifest) -> None:
         del table["erased"]
     if manifest.erasing is None:
         del table["erasing"]
+    if not manifest.corrections:
+        del table["corrections"]
     table |= table.pop("others")
     beside = folder / (FILE + ".new")
     with beside.open("w", encoding="utf-8") as file:

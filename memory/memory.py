@@ -17,9 +17,11 @@ from . import manifest, naming, recall_log, tables, token_state
 from .as_of import AsOf
 from .boundaries import Boundaries, make_boundaries
 from .check import Report, check
+from .correction import correct, stream_of
 from .episodic import ExtractiveSummariser, Summariser
 from .faults import is_vanished, mended
 from .forget import Receipt, forget
+from .latest import Latest
 from .ledger import StreamState
 from .lock import WriterLock
 from .longterm import longterm_of
@@ -62,6 +64,7 @@ class Memory:
         self._lock = lock
         self._writer = writer
         self._database = None if writer else connect(root)
+        self._latest = Latest(root, self._database)
         self._sleeping = threading.Lock()
         self._pressed_at = 0.0
         self._sleeper: Sleeper | None = None
@@ -184,20 +187,23 @@ class Memory:
             raise MnemeError(f"stream {stream.id!r} is being recorded", "finish or release that recorder first")
         from ..operators.separate import Separator  # brings torch, which reading has no use for
 
-        recorder = Recorder(
-            self._writer,
-            stream,
-            pace=self._pace,
-            monotonic_ns=monotonic,
-            boundaries=boundaries or make_boundaries(self._settings),
-            separator=lambda: Separator(self._settings.separation),
-            summarise=summarise or ExtractiveSummariser(self._settings.gist_chars),
-            places=PlaceSettings(self._settings.place_radius_m, self._settings.place_likeness, self._settings.places),
-            longterm=longterm_of(self._settings),
-            replacing=replace,
-            ended=lambda: self._recorders.pop(stream.id, None),
-        )
-        self._recorders[stream.id] = recorder
+        kept = self._settings
+        places = PlaceSettings(kept.place_radius_m, kept.place_likeness, kept.places)
+        with self._writer.alone():  # `correct` changes what it begins from
+            recorder = Recorder(
+                self._writer,
+                stream,
+                pace=self._pace,
+                monotonic_ns=monotonic,
+                boundaries=boundaries or make_boundaries(self._settings),
+                separator=lambda: Separator(self._settings.separation),
+                summarise=summarise or ExtractiveSummariser(self._settings.gist_chars),
+                places=places,
+                longterm=longterm_of(self._settings),
+                replacing=replace,
+                ended=lambda: self._recorders.pop(stream.id, None),
+            )
+            self._recorders[stream.id] = recorder
         return recorder
 
     def release(self, recorder: Recorder) -> None:
@@ -255,6 +261,29 @@ class Memory:
         summarise = summarise or ExtractiveSummariser(self._settings.gist_chars)
         return forget(target, self._writer, self.recorders, summarise)
 
+    def correct(
+        self,
+        event: str,
+        at_ns: int | None = None,
+        *,
+        with_next: bool = True,
+        summarise: Summariser | None = None,
+    ) -> tuple[Event, ...]:
+        """Says where an event ends: splits it at a time, or (None) makes it and the one after it (or before it) one.
+
+        The events that came of it; later ones of the stream get other ids. Durable, and honoured whenever the same
+        source is watched again. Raises `MnemeError` of a memory that is open for reading, of an event that is not
+        known, of a stream that is being recorded or replaced, where no event is beside it, and of a time outside it.
+        """
+        if self._writer is None:
+            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
+        summarise = summarise or ExtractiveSummariser(self._settings.gist_chars)
+        with self._writer.alone():  # no recorder begins meanwhile
+            stream = stream_of(self.snapshot(), event)
+            if stream in self._recorders:
+                raise MnemeError(f"stream {stream!r} is being recorded", "correct it when it has ended or was released")
+            return correct(self._writer, event, at_ns, with_next, summarise, longterm_of(self._settings))
+
     def name_place(self, place: str, name: str) -> Place:
         """Gives a place (by its id, its key or its name) a name that a person chose; "": takes it away. Durable.
 
@@ -272,7 +301,7 @@ class Memory:
 
     def snapshot(self, as_of: AsOf | None = None) -> StoredSnapshot:
         """The memory as it stands at its latest commit, or stood then; `MnemeError` of a past that is not kept."""
-        return StoredSnapshot(self.root, self._database, as_of)
+        return self._latest.get() if as_of is None else StoredSnapshot(self.root, self._database, as_of)
 
     def reading(self, read: Callable[[StoredSnapshot], T], as_of: AsOf | None = None) -> T:
         """What `read` makes of a snapshot; of a later one, made anew, where its files went away meanwhile.
@@ -286,6 +315,7 @@ class Memory:
             except MnemeError as error:
                 if error.__cause__ is None or not is_vanished(error.__cause__):
                     raise
+                self._latest.drop()
         return read(self.snapshot(as_of))
 
     def recalled(self, ids: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ Vectors are rounded to float16 as they come in: what is held and what stands on 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -103,6 +103,11 @@ class Prototype:
         if not left or self.owner in events:
             return None
         return self if len(left) == len(self.parts) else replace(self, parts=left)
+
+    def renamed(self, names: Mapping[str, str]) -> Prototype:
+        """The same prototype, with events under other ids."""
+        parts = tuple(replace(part, event=names.get(part.event, part.event)) for part in self.parts)
+        return replace(self, parts=parts, owner=self.owner and names.get(self.owner, self.owner))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

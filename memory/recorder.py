@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from ..errors import MnemeError
 from ..records import Event, Moment, Percept, Place, Stream
 from .boundaries import Boundaries, Looking
+from .corrected import honouring
 from .episodic import Summariser, in_order
 from .ledger import Kind, StreamState
 from .longterm import LongTerm, LongTermSettings
@@ -76,7 +77,7 @@ class Recorder:
         self._writer = writer
         self._spaces = {space.name: space.dim for space in writer.manifest.spaces}
         self._monotonic_ns = monotonic_ns
-        self._boundaries = boundaries
+        self._boundaries = honouring(boundaries, writer.corrections(stream))
         self._summarise = summarise
         self._pace = pace
         self._ended = ended
@@ -91,7 +92,7 @@ class Recorder:
         self._whereabouts = Whereabouts(stream.id, places, known_places, self._state.closed_ns, named)
         self._seam = Seam(self._state.closed_ns, stored)
         if self._state.closed_ns:
-            boundaries.resume(self._state.closed_ns)
+            self._boundaries.resume(self._state.closed_ns)
         behind = [percept for percept in stored if percept.t0_ns >= self._state.closed_ns]
         first = OpenEvent(stream.id, self._state.closed_ns, self._state.events, separator, behind)
         self._open = [first]

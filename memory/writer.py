@@ -20,8 +20,9 @@ from typing import Any
 
 from ..errors import MemoryFormatError, MnemeError
 from ..records import Event, Percept, Picture, Place, Stream, to_ns
-from . import ledger, manifest, purge, recall_log, tables, thumbnails, token_state
+from . import corrected, ledger, manifest, purge, recall_log, tables, thumbnails, token_state
 from .changes import KEYS, Changes
+from .corrected import Correction
 from .erased import Erased, concerning, from_plain, joined
 from .faults import error_number, mended
 from .history import READERS_S, latest, prune, settle
@@ -62,6 +63,7 @@ class Writer:
         if self._tables[tables.LEDGER].count_rows() == 0:
             self._append_entry("create", {})
         self._entry = last_entry(self._database, root)
+        self._finish_correcting()
         self._restore()
         self._widen()
         thumbnails.sweep(root)
@@ -159,7 +161,7 @@ class Writer:
             self._finish_erasing()  # of one that could not be finished
             self._note_in_manifest(erasing=self._entry.commit)
             entry = self.apply("forget", changes)
-            self._note_in_manifest(erased=joined([*self.manifest.erased, *spans]))
+            self._note_erased([changes.note], spans)
             self._purge(changes.note["gone"], changes.note["copies"])
         return entry
 
@@ -171,6 +173,20 @@ class Writer:
     def erased(self, stream: Stream) -> tuple[Erased, ...]:
         """What of a stream's source was erased on request, and is not to be taken in again."""
         return concerning(self.manifest.erased, stream)
+
+    def correct(self, changes: Changes, corrections: Iterable[Correction]) -> Entry:
+        """As `apply`, and what is recorded of the sources from now on honours the corrections.
+
+        changes.note: with "corrections" (of `Correction.plain`), which the next writer notes after a crash in between.
+        """
+        with self._mutex, mended("writing", self.root, kept=True):
+            entry = self.apply("correct", changes)
+            self._note_in_manifest(corrections=corrected.noted(self.manifest.corrections, corrections))
+        return entry
+
+    def corrections(self, stream: Stream) -> tuple[Correction, ...]:
+        """What a person corrected of where events of a stream's source end."""
+        return corrected.concerning(self.manifest.corrections, stream)
 
     def alone(self) -> AbstractContextManager[object]:
         """While it is entered, no other thread commits."""
@@ -270,10 +286,24 @@ class Writer:
         notes = [json.loads(note) for note in rows["note"].to_pylist()]
         if notes:
             spans = [span for note in notes for span in from_plain(note["spans"])]
-            self._note_in_manifest(erased=joined([*self.manifest.erased, *spans]))
+            self._note_erased(notes, spans)
             gone = {name for note in notes for name in note["gone"]}
             self._purge(gone, {name for note in notes for name in note["copies"]})
         self._note_in_manifest(erasing=None)
+
+    def _note_erased(self, notes: Iterable[Mapping[str, Any]], spans: Iterable[Erased]) -> None:
+        """Of a stream that was erased whole its corrections go too."""
+        whole = [span for note in notes if note["asked"] == "stream" for span in from_plain(note["spans"])]
+        self._note_in_manifest(
+            erased=joined([*self.manifest.erased, *spans]),
+            corrections=corrected.without(self.manifest.corrections, whole),
+        )
+
+    def _finish_correcting(self) -> None:
+        """Notes the corrections of a commit that was the last thing its writer did."""
+        if self._entry.kind == "correct":
+            told = corrected.from_plain(self._entry.note["corrections"])
+            self._note_in_manifest(corrections=corrected.noted(self.manifest.corrections, told))
 
     def _note_in_manifest(self, **fields: Any) -> None:
         noted = replace(self.manifest, **fields)

@@ -256,6 +256,21 @@ class Mneme:
         self._reader()  # a memory that is not there yet has no places
         return self._writer().name_place(place, name)
 
+    def merge_events(self, event: str, with_next: bool = True) -> list[Event]:
+        """Make an event (by its id) and the one after it, or else before it, one; what came of it.
+
+        It stays so: later events of the stream get other ids, and watching the same source again honours it.
+        `split_event` undoes it. Errors: `LockedError`, `MnemeError` of an unknown event, one without a neighbour, or a
+        stream that is being recorded; nothing is changed then.
+        """
+        self._reader()  # a memory that is not there yet has no events
+        return list(self._writer().correct(event, with_next=with_next))
+
+    def split_event(self, event: str, at_s: float) -> list[Event]:
+        """Make an event (by its id) two, the second from `at_s` seconds of the stream on. As `merge_events`."""
+        self._reader()
+        return list(self._writer().correct(event, to_ns(at_s)))
+
     def tokens(
         self,
         budget: int,

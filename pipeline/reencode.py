@@ -144,8 +144,10 @@ def _carry(root: Path, making: Path) -> None:
         else:
             _link(str(entry), str(making / entry.name))
     before = manifest.read(root)
-    if before.others or before.erased:  # what was erased on request stays so
-        manifest.write(making, replace(manifest.read(making), others=before.others, erased=before.erased))
+    now = manifest.read(making)
+    kept = replace(now, others=before.others, erased=before.erased, corrections=before.corrections)
+    if kept != now:  # what was erased on request stays so, and what was corrected
+        manifest.write(making, kept)
 
 
 def _link(source: str, target: str) -> str:

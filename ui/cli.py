@@ -19,6 +19,7 @@ import typer
 from ..errors import MnemeError
 from ..records import Answer, Event, Lane, to_s
 from .compile_command import compile_command
+from .correct_command import Merge, Split, SplitAt, corrected
 from .exchange_command import export_command, import_command
 from .forget_command import forget_command
 from .places_command import places
@@ -201,12 +202,19 @@ def ask(
 
 @app.command()
 @mendable
-def events(memory: MemoryFolder, stream: StreamName = None, as_json: AsJson = False) -> None:
-    """List the events of a memory."""
+def events(
+    memory: MemoryFolder,
+    stream: StreamName = None,
+    merge: Merge = None,
+    split: Split = None,
+    at: SplitAt = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the events of a memory, or correct where one ends: those that came of it."""
     from ..pipeline.mneme import open_memory
 
     with open_memory(memory) as opened:
-        found = opened.events(stream)
+        found = corrected(opened, stream, merge, split, at) or opened.events(stream)
     if as_json:
         _line([_event(event) for event in found])
         return
@@ -214,9 +222,10 @@ def events(memory: MemoryFolder, stream: StreamName = None, as_json: AsJson = Fa
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("stream", "time", "lanes", "gist", box=None, pad_edge=False)
+    table = Table("id", "stream", "time", "lanes", "gist", box=None, pad_edge=False)
     for event in found:
         table.add_row(
+            event.id,
             escape(event.stream),
             f"{to_s(event.t0_ns):.1f}-{to_s(event.t1_ns):.1f} s",
             ", ".join(event.lanes),
