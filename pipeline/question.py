@@ -276,8 +276,8 @@ def _beside(text: str) -> Question | None:
         return Question(text, "while", lanes_of(turned.group(2)), target, anchor=phrase(turned.group(1)))
     masked = QUOTED.sub(lambda m: "\x00" * len(m.group()), text)
     for cut in WHILE.finditer(masked):
-        if cut.start() == 0:
-            continue
+        if cut.start() == 0 or re.search(r"\babout\s*$", text[: cut.start()], re.I):
+            continue  # "about when she gets up" names what was spoken of
         if cut.group().lower() == "as" and not re.match(r"\s+(?:the|a|an|someone|somebody|\x00)", masked[cut.end() :]):
             continue
         head, tail = text[: cut.start()], text[cut.end() :]

@@ -75,3 +75,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     except QuestionError:
         return
     assert parsed.route
+
+
+def test_what_is_said_about_a_time_of_day_is_no_question_about_what_went_on_meanwhile() -> None:
+    assert read("What was said about when Yusuf gets up?").route == "what"
+    assert read("What was said when Yusuf gets up?").route == "while"
