@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from ..errors import MemoryFormatError
 from ..records import Event, Percept
-from . import thumbnails
+from . import thumbnails, token_state
 from .ledger import StreamState
 from .store import StoredSnapshot
 
@@ -47,6 +48,7 @@ def check(snapshot: StoredSnapshot) -> Report:
         coming = ahead.percepts()
         problems += [p for p in _problems(coming, ahead.events(), ahead.streams(), files) if p not in problems]
         named |= _thumbnails(coming)
+    problems += _long_term(snapshot)
     return Report(
         ok=not problems,
         percepts=len(percepts),
@@ -55,6 +57,15 @@ def check(snapshot: StoredSnapshot) -> Report:
         problems=tuple(problems),
         orphans=tuple(sorted(files - named)),
     )
+
+
+def _long_term(snapshot: StoredSnapshot) -> Iterator[str]:
+    """What is wrong with the files of long-term memory that streams name."""
+    for path in token_state.named(snapshot.entry.streams.values()):
+        try:
+            token_state.load(snapshot.root, path)
+        except MemoryFormatError as error:
+            yield error.fault
 
 
 def _thumbnails(percepts: list[Percept]) -> set[str]:

@@ -85,6 +85,8 @@ def test_long_term_memory_that_cannot_be_read_is_fed_anew(root: Path) -> None:
     states = [state for state in StoredSnapshot(root).streams() if state.tokens is not None]
     assert states, "a stream that ended has its long-term memory on the disk"
     (root / str(states[0].tokens)).write_bytes(b"no tokens")
+    with Memory.open(root) as memory:
+        assert any("cannot be read" in problem for problem in memory.check().problems)
     with Memory.open(root, "w") as memory:
         done = memory.repair()
     assert (done.ok, len(done.mended)) == (True, 1)
