@@ -167,7 +167,7 @@ def test_another_replacement_throws_an_interrupted_one_away(memory: Memory) -> N
     memory.release(started)
     replace_day(memory, third, OLD, 12)
     assert memory.snapshot().streams()[0].stream == third
-        assert memory.snapshot().count_rows() == {"percepts": 4, "events": 3, "places": 0}
+    assert memory.snapshot().count_rows() == {"percepts": 4, "events": 3, "places": 0}
     assert memory.check().problems == ()
 
 
