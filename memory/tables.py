@@ -77,10 +77,15 @@ def schemas(spaces: Sequence[Space]) -> dict[str, Any]:
         | dict.fromkeys(["x?", "y?", "z?", "yaw?", "spread?"], pa.float64())
         | {"visits": whole, "first_ns?": whole, "last_ns?": whole, "moves": moves, **vectors}
     )
-    summaries = (
-        {"id": text, "kind": text, "stream": text, "take": pa.int32(), "t0_ns": whole, "t1_ns": whole, "name": text}
-        | {"text": text, "count": whole, "places": moves, "hours": pa.list_(whole), "events": names}
-    )
+    summaries = {
+        "id": text,
+        "kind": text,
+        "stream": text,
+        "take": pa.int32(),
+        "t0_ns": whole,
+        "t1_ns": whole,
+        "name": text,
+    } | {"text": text, "count": whole, "places": moves, "hours": pa.list_(whole), "events": names}
     ledger = {
         "commit": whole, "committed_ns": whole, "kind": text, "tables": states, "tokens?": text, "streams": text,
         "note": text,

@@ -219,6 +219,7 @@ class Episode:
 
         def record() -> tuple[str, Senses, Recorder]:
             from ..operators.change import LAG
+
             name = episodes.name()
             # Moments come at once, with the change of the picture `LAG` looks ago: tokens are not to wait for it.
             late = mneme.boundaries(change_lag=LAG)

@@ -314,9 +314,7 @@ class Mneme:
             memory = self._reader()
             eraser = memory if self._writing else Memory.open(self.path, "w", settings=self._memory_settings)
             try:
-                receipt = eraser.forget(
-                    stream=stream, t0_ns=t0_ns, t1_ns=t1_ns, event=event, place=place, text=text
-                )
+                receipt = eraser.forget(stream=stream, t0_ns=t0_ns, t1_ns=t1_ns, event=event, place=place, text=text)
             finally:
                 if eraser is not memory:
                     eraser.close()
