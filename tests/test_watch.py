@@ -120,7 +120,7 @@ def test_another_process_is_shown_the_moment(
     assert set(answer) == {"answer", "abstained", "confidence", "evidence", "timings_ms"}
     assert not answer["abstained"], answer
     best = answer["evidence"][0]
-    assert set(best) == {"stream", "t0_s", "t1_s", "lane", "text", "score", "thumbnail"}
+    assert set(best) == {"stream", "t0_s", "t1_s", "lane", "text", "score", "thumbnail", "place"}
     assert abs(best["t0_s"] - t0_s) <= 0.5
     assert abs(best["t1_s"] - t1_s) <= 0.5
     assert words in answer["answer"]
