@@ -1,6 +1,6 @@
 """`python -m benchmarks.train_image`: trains the image tower on the world, and writes the weights that ship.
 
-python -m benchmarks.train_image --minutes 62 --seed 0 --out encoders/weights     # what was shipped
+python -m benchmarks.train_image --minutes 62 --again 50 27 --believed 110000 --composing 12    # what was shipped
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from .world.vocabulary import COLOURS, KINDS, ROOMS
 
 log = logging.getLogger("train_image")
 SCENES, SEED = 50_000, 77
-AGAIN = 0.6
-"""The rate of a second round, in rates of the first."""
+FURTHER = (1.0, 0.6, 0.4)
+"""The rate of the first, the second and each further round, in rates of the first."""
 THERE, SURE = 0.2, 0.65
 """Chances from which a thing, and what it is, are claimed."""
 
@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train_image", description=__doc__)
     parser.add_argument("--minutes", type=float, default=62.0)
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--again", type=float, default=0.0, help="minutes of a second round, on more sentences")
+    parser.add_argument(
+        "--again", type=float, nargs="*", default=[], help="minutes of each further round, on more sentences"
+    )
     parser.add_argument(
         "--start", type=Path, help="in place of the first round: the weights that it ended with (.partial)"
     )
@@ -103,8 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     strange = [strange_pictures, other_places]
     tower = _first_lesson(options, PicturePairs(told, phrases, strange), embed)
-    if options.again:
-        _train(tower, options, PicturePairs(more, phrases, strange), embed, again=True)
+    for number, minutes in enumerate(options.again, 1):
+        _train(tower, options, PicturePairs(more, phrases, strange), embed, number, minutes)
     beliefs = believe(tower, PicturePairs(more, phrases, strange), options.believed, options.seed + 1)
     compose(tower, beliefs, embed, minutes=options.composing, seed=options.seed)
     _keep(tower, options)
@@ -129,14 +131,20 @@ def _first_lesson(options: argparse.Namespace, pairs: PairSource, embed: EmbedTe
 
 
 def _train(
-    tower: ImageTower, options: argparse.Namespace, pairs: PairSource, embed: EmbedTexts, again: bool = False
+    tower: ImageTower,
+    options: argparse.Namespace,
+    pairs: PairSource,
+    embed: EmbedTexts,
+    again: int = 0,
+    minutes: float | None = None,
 ) -> None:
-    """Once from the start, or again from where that ended: the rate rises and falls a second time (warm restart:
+    """A round from where the one before ended: the rate rises and falls anew, less high each time (warm restarts:
     Loshchilov and Hutter 2017)."""
-    steps, minutes = (None, options.again) if again else (options.steps, None if options.steps else options.minutes)
+    steps = None if again else options.steps
     settings = TrainSettings(
-        steps=steps, minutes=minutes, batch=options.batch, rate=options.rate * (AGAIN if again else 1.0), auxiliary=0.5,
-        seed=options.seed + 100 * again, device=options.device,
+        steps=steps, minutes=None if steps else minutes or options.minutes, batch=options.batch,
+        rate=options.rate * FURTHER[min(again, 2)], auxiliary=0.5, seed=options.seed + 100 * again,
+        device=options.device,
     )  # fmt: skip
     with (options.out / "image_tower.curve.jsonl").open("a" if again else "w", encoding="utf-8") as curve:
 
