@@ -86,7 +86,7 @@ def correct(
     changed then.
     """
     with writer.alone():
-        snapshot = StoredSnapshot(writer.root)
+        snapshot = StoredSnapshot(writer.root, writer.database)
         made = (
             merging(snapshot, event, with_next, summarise)
             if at_ns is None

@@ -17,7 +17,6 @@ class Latest:
     """Snapshots of one memory for any number of threads. A snapshot is immutable, so all may share one."""
 
     def __init__(self, root: Path, database: Any) -> None:
-        """database: None for connections of their own (a writer's process, which may be forked)."""
         self._root, self._database = root, database
         self._lock = threading.Lock()
         self._kept: tuple[Seen, StoredSnapshot] | None = None

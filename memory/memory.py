@@ -63,7 +63,7 @@ class Memory:
         self._settings = settings
         self._lock = lock
         self._writer = writer
-        self._database = None if writer else connect(root)
+        self._database = writer.database if writer else connect(root)
         self._latest = Latest(root, self._database)
         self._sleeping = threading.Lock()
         self._pressed_at = 0.0

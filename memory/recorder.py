@@ -298,7 +298,7 @@ class Recorder:
         self._whereabouts.rename(place)
 
     def _snapshot(self) -> StoredSnapshot:
-        return StoredSnapshot(self._writer.root)
+        return StoredSnapshot(self._writer.root, self._writer.database)
 
     def _left_off(self) -> tuple[int, list[Percept], list[Place]]:
         """Where the last closed event begins, what is stored that reaches behind its end or starts there, places."""

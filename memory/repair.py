@@ -43,7 +43,7 @@ class Repaired:
 def repair(writer: Writer) -> Repaired:
     """Mends what can be mended, in ledgered commits. Raises `MnemeError` where the disk fails."""
     mended = _twice(writer)
-    snapshot = StoredSnapshot(writer.root)
+    snapshot = StoredSnapshot(writer.root, writer.database)
     percepts = snapshot.rows(tables.PERCEPTS, ["id", "stream", "t0_ns", "t1_ns", "lane", "ordinal", "thumbnail"])
     rows = percepts.to_pylist()
     mended += _pictures(writer, snapshot, rows)
@@ -51,7 +51,7 @@ def repair(writer: Writer) -> Repaired:
     mended += _tokens(writer)
     mended += _orphans(writer)
     writer.compact(history=False)
-    return Repaired(tuple(mended), check(StoredSnapshot(writer.root)).problems)
+    return Repaired(tuple(mended), check(StoredSnapshot(writer.root, writer.database)).problems)
 
 
 def _twice(writer: Writer) -> list[str]:

@@ -89,7 +89,7 @@ def sleep(
 def _consolidate(writer: Writer, settings: MemorySettings, slept: Slept, summarise: Summariser | None) -> Slept:
     recalled = recall_log.take(writer.root)
     for _ in range(_TRIES):
-        made = plan(StoredSnapshot(writer.root), settings, recalled, summarise)
+        made = plan(StoredSnapshot(writer.root, writer.database), settings, recalled, summarise)
         if made.changes.empty or _apply(writer, made.commit, (made.changes,)):
             recall_log.done(writer.root)
             return replace(slept, linked=made.linked, renewed=made.renewed, summarised=made.summarised)
@@ -113,7 +113,7 @@ def _make_room(
         free = round(usage.peak - _AIM * budget)
         if free <= 0 or stopped():
             break
-        snapshot = StoredSnapshot(writer.root)
+        snapshot = StoredSnapshot(writer.root, writer.database)
         pictures, rows = _sizes(snapshot, usage)
         going = forgetting(snapshot, settings, now_ns, free, rows, pictures)
         if not going.steps:

@@ -36,11 +36,15 @@ _SPARE = 32
 """Rows fetched beyond a limit, so that equal scores at its edge are ordered by time and not by chance."""
 
 
-def connect(root: Path) -> Any:
-    """The LanceDB connection of the memory in `root`. Not to be carried through a fork."""
+def connect(root: Path, cache: int | None = None) -> Any:
+    """The LanceDB connection of the memory in `root`. Not to be carried through a fork.
+
+    cache: bytes that it keeps of indexes, and as many of what it knows of files; None: LanceDB's own, gigabytes.
+    """
     import lancedb
 
-    return lancedb.connect(root / tables.FOLDER)
+    session = None if cache is None else lancedb.Session(index_cache_size_bytes=cache, metadata_cache_size_bytes=cache)
+    return lancedb.connect(root / tables.FOLDER, session=session)
 
 
 def last_entry(database: Any, root: Path) -> ledger.Entry:

@@ -59,9 +59,11 @@ class Gauge:
         self.usage = Usage(known.tables + rows + _A_COMMIT, known.thumbnails + pictures, known.rest)
 
     def compacted(self) -> None:
-        """The tables were written anew: a walk over their files, of which there are some hundreds."""
+        """The tables were written anew: a walk over all files but the thumbnails, of which there are some hundreds."""
         files = bytes_in(self._root / tables.FOLDER)
-        self.usage = Usage(files, self.usage.thumbnails, self.usage.rest)
+        others = [path for path in self._root.iterdir() if path.name not in (tables.FOLDER, thumbnails.FOLDER)]
+        rest = sum(bytes_in(path) if path.is_dir() else path.stat().st_size for path in others)
+        self.usage = Usage(files, self.usage.thumbnails, rest)
 
     def removed(self, pictures: int) -> None:
         """Thumbnails of so many bytes went."""

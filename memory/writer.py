@@ -32,6 +32,10 @@ from .store import connect, last_entry
 from .usage import Gauge
 
 _log = logging.getLogger(__name__)
+_COMMITTING_S = 5.0
+"""For so long a file of long-term memory may wait for the commit that names it."""
+WRITERS_CACHE = 32 * 2**20
+"""Bytes of indexes, and of what Lance knows of files, that a writer keeps: it goes on for months, and reads little."""
 _UNTIDY = 8
 """Fragments of percepts that are worth compacting before the memory is left to readers."""
 
@@ -58,7 +62,7 @@ class Writer:
         self.pressed: Callable[[], object] | None = None
         """Called before a commit for which the budget has hardly room; the commit follows in any case."""
         (root / tables.FOLDER).mkdir(exist_ok=True)
-        self._database = connect(root)
+        self._database = connect(root, WRITERS_CACHE)
         self._tables = self._open_tables()
         if self._tables[tables.LEDGER].count_rows() == 0:
             self._append_entry("create", {})
@@ -83,6 +87,11 @@ class Writer:
     def entry(self) -> Entry:
         """The last commit."""
         return self._entry
+
+    @property
+    def database(self) -> Any:
+        """Its connection, for snapshots of the same process: each of its own would keep caches of its own."""
+        return self._database
 
     def commit(
         self,
@@ -340,7 +349,7 @@ class Writer:
         ledgered = self._tables[tables.LEDGER]
         since_ns = self._entry.committed_ns - to_ns(READERS_S)
         recent = ledger.streams_since(ledgered, since_ns) if history else iter(self.streams.values())
-        token_state.sweep(self.root, set(token_state.named(recent)), READERS_S)
+        token_state.sweep(self.root, set(token_state.named(recent)), READERS_S if history else _COMMITTING_S)
         if self.gauge is not None:
             self.gauge.compacted()
             if history and self._is_full():
