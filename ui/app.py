@@ -16,6 +16,7 @@ import webbrowser
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingError, MnemeError
@@ -129,8 +130,17 @@ def _serve(app: FastAPI, listening: socket.socket) -> None:
     settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=LINGER_S, lifespan="on")
     # Cut-off event streams of open tabs are no news.
     logging.getLogger("uvicorn.error").addFilter(lambda record: "graceful shutdown exceeded" not in record.getMessage())
+    interrupted: list[int] = []
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            interrupted.extend([sig] if sig == signal.SIGINT else [])
+            super().handle_exit(sig, frame)
+
     with _ended_by_term():
-        uvicorn.Server(settings).run(sockets=[listening])
+        Server(settings).run(sockets=[listening])
+    if interrupted:  # uvicorn raises it again itself, but not where its loop swallowed it
+        raise KeyboardInterrupt
 
 
 @contextmanager
