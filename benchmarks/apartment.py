@@ -29,6 +29,7 @@ from mneme.memory.memory import Memory
 from mneme.memory.settings import MemorySettings
 from mneme.memory.tables import FOLDER as TABLES
 from mneme.memory.tables import PERCEPTS
+from mneme.memory.usage import bytes_in
 from mneme.records import Answer, Percept, to_s
 
 from .controls import asker
@@ -173,7 +174,7 @@ def measure(story: Story, folder: Path, *, posed: bool = False) -> dict[str, Any
         "percepts": report.percepts,
         "events": report.events,
         "places": len(places),
-        "bytes": _bytes(memory),
+        "bytes": bytes_in(memory),
         "remembered_s": round(made_s, 1),
         "ask_ms": {"median": milliseconds[len(milliseconds) // 2], "most": milliseconds[-1]},
         "right": shares(judged),
@@ -197,10 +198,10 @@ def asleep(memory: Path, asked: Sequence[Asked]) -> dict[str, Any]:
     """
     copy = memory.with_name("slept.mneme")
     shutil.copytree(memory, copy)
-    with Memory.open(copy, "w", settings=MemorySettings(budget_mb=_bytes(memory) / 1e6)) as opened:
+    with Memory.open(copy, "w", settings=MemorySettings(budget_mb=bytes_in(memory) / 1e6)) as opened:
         opened.sleep()  # old versions go first
-    whole, tables = _bytes(copy), _bytes(copy / TABLES)
-    percepts = _bytes(copy / TABLES / f"{PERCEPTS}.lance")
+    whole, tables = bytes_in(copy), bytes_in(copy / TABLES)
+    percepts = bytes_in(copy / TABLES / f"{PERCEPTS}.lance")
     budget = (whole - tables + 2 * (tables - (1 - SHARE) * percepts)) / AIM
     with Memory.open(copy, "w", settings=MemorySettings(budget_mb=budget / 1e6)) as opened:
         slept = opened.sleep()
@@ -209,17 +210,13 @@ def asleep(memory: Path, asked: Sequence[Asked]) -> dict[str, Any]:
         report = asleep_now.check()
     return {
         "budget": round(budget),
-        "bytes": {"before": whole, "after": _bytes(copy)},
-        "bytes_of_percepts": {"before": percepts, "after": _bytes(copy / TABLES / f"{PERCEPTS}.lance")},
+        "bytes": {"before": whole, "after": bytes_in(copy)},
+        "bytes_of_percepts": {"before": percepts, "after": bytes_in(copy / TABLES / f"{PERCEPTS}.lance")},
         "sound": report.ok,
         "percepts": report.percepts,
         "forgotten": slept.forgotten if slept is not None else 0,
         "right": shares(judged),
     }
-
-
-def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def main() -> int:

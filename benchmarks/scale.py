@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mneme.encoders.base import unit
 from mneme.memory import tables
 from mneme.memory.changes import Changes
 from mneme.memory.ledger import StreamState
@@ -58,13 +59,13 @@ class Rows:
 def drawn(count: int, seed: int) -> Rows:
     """One percept a second, each near one of the scenes."""
     draw = np.random.default_rng(seed)
-    scenes = _unit(draw.standard_normal((SCENES, DIM), dtype=np.float32))
+    scenes = unit(draw.standard_normal((SCENES, DIM), dtype=np.float32))
     vectors = np.empty((count, DIM), np.float32)
     for first in range(0, count, TOGETHER):
         part = slice(first, min(first + TOGETHER, count))
         size = part.stop - part.start
         jitter = draw.standard_normal((size, DIM), dtype=np.float32) * np.float32(NOISE / DIM**0.5)
-        vectors[part] = _unit(scenes[draw.integers(0, SCENES, size)] + jitter)
+        vectors[part] = unit(scenes[draw.integers(0, SCENES, size)] + jitter)
     lanes = draw.choice(len(LANES), count, p=[share for _, share in LANES]).astype(np.int8)
     ids = [identify("life", LANES[lane][0], "", i * NS_PER_S, (i + 1) * NS_PER_S, 0) for i, lane in enumerate(lanes)]
     return Rows(vectors, lanes, ids)
@@ -110,7 +111,7 @@ def views(rows: Rows, count: int, seed: int) -> NDArray[np.float32]:
     """Views of stored percepts that differ from them: float32[count, DIM]."""
     draw = np.random.default_rng(seed + 1)
     of = rows.vectors[draw.integers(0, len(rows.ids), count)]
-    return _unit(of + draw.standard_normal((count, DIM), dtype=np.float32) * np.float32(0.3 / DIM**0.5))
+    return unit(of + draw.standard_normal((count, DIM), dtype=np.float32) * np.float32(0.3 / DIM**0.5))
 
 
 def one_client(folder: Path, rows: Rows, asked: NDArray[np.float32]) -> dict[str, dict[str, float]]:
@@ -203,10 +204,6 @@ def many_clients(
         "writer_longest_s": round(longest, 3),
         "commits": commits,
     }
-
-
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), np.float32)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mneme.encoders.base import unit
 from mneme.memory.memory import Memory
 from mneme.memory.settings import MemorySettings
+from mneme.memory.usage import bytes_in
 from mneme.records import NS_PER_S, Moment, Percept, Space, Stream
 
 from .machine import machine
@@ -62,7 +63,7 @@ class Hour:
 def walk(seed: int, hours: float, fps: float, cameras: int, stream: str = "house") -> Iterator[Moment]:
     """The moments of the walk: a stay of 20 to 90 s in a scene, then another one, near ones and known ones rather."""
     draw = np.random.default_rng(seed)
-    scenes = _unit(draw.standard_normal((cameras, SCENES, DIM)))
+    scenes = unit(draw.standard_normal((cameras, SCENES, DIM)))
     words = [_words(i) for i in range(SCENES)]
     pictures = draw.integers(0, 256, (SCENES, PIXELS // 8, PIXELS // 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
     here, until_ns, k, view = 0, 0, 0, np.zeros((cameras, DIM))
@@ -72,7 +73,7 @@ def walk(seed: int, hours: float, fps: float, cameras: int, stream: str = "house
             here = int(here + draw.integers(-3, 4)) % SCENES if draw.random() < 0.7 else int(draw.integers(SCENES))
             until_ns = t_ns + int(draw.uniform(20, 90) * NS_PER_S)
         view = STEADY * view + np.sqrt((1 - STEADY**2) / DIM) * draw.standard_normal((cameras, DIM))
-        vectors = _unit(scenes[:, here] + SWAY * view).astype(np.float32)
+        vectors = unit(scenes[:, here] + SWAY * view)
         t1_ns = round((k + 1) * NS_PER_S / fps)
         percepts = tuple(
             Percept(
@@ -109,7 +110,7 @@ def soak(
             frames += 1
             end_ns = moment.t_ns
             if moment.t_ns % (60 * NS_PER_S) < NS_PER_S / fps:
-                most_mb = max(most_mb, _bytes(folder) / 1e6)
+                most_mb = max(most_mb, bytes_in(folder) / 1e6)
         recorder.finish(end_ns + round(NS_PER_S / fps))
         if frames:
             rows.append(_hour(len(rows) + 1, memory, folder, spent, frames, commits, started))
@@ -124,7 +125,7 @@ def _hour(hour: int, memory: Memory, folder: Path, spent: float, frames: int, co
     gc.collect()
     each_ms, took_s = 1e3 * spent / max(frames, 1), time.perf_counter() - started
     return Hour(
-        hour, round(_resident_mib(), 1), round(_bytes(folder) / 1e6, 2), round(each_ms, 4), commits, round(took_s, 1),
+        hour, round(_resident_mib(), 1), round(bytes_in(folder) / 1e6, 2), round(each_ms, 4), commits, round(took_s, 1),
         counts["percepts"], counts["events"],
     )  # fmt: skip
 
@@ -149,23 +150,9 @@ def _words(scene: int) -> str:
     return f"a {colour} {thing}; {ROOMS[scene * len(ROOMS) // SCENES]}"
 
 
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True))
-
-
 def _resident_mib() -> float:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def _bytes(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:  # compacted away while we looked
-            continue
-    return total
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from ..memory.usage import bytes_in
 from ..pipeline.cameras import CameraThread
 from ..pipeline.live import Live
 from ..records import to_s
@@ -74,12 +75,5 @@ class _Streams:
     def _bytes(self) -> int:
         now = self._clock()
         if self._weighed is None or now - self._weighed[0] > WEIGHED_S:
-            self._weighed = now, sum(_size(file) for file in self._folder.rglob("*"))
+            self._weighed = now, bytes_in(self._folder)
         return self._weighed[1]
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size if file.is_file() else 0
-    except OSError:  # compaction took it away meanwhile
-        return 0

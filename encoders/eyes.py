@@ -7,22 +7,22 @@ nothing where its beliefs are weak, and knows of pictures that are of no such ro
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingError
 from ..records import Picture, Space
 from .base import Encoded, EncoderSpec, unit
 from .compiled import compiled_session
+from .folded import Weights, read_folded
 from .image_graph import CELLS, DIM, SIDE, TOKENS, ImageConfig, image_graph, split
+from .onnx_graph import Message
 from .runtime import onnx_session
 
 WEIGHTS = Path(__file__).parent / "weights" / "image_tower.safetensors"
-NAME = "image-tower"
+NAME, TRAINER = "image-tower", "python -m benchmarks.train_towers"
 BATCH = 16
 """Pictures in one go."""
 ACTING = 0.4
@@ -39,19 +39,12 @@ class Eyes:
 
         Errors: `MissingError` where the weights, or the library that runs them, are not there.
         """
-        from safetensors import SafetensorError, safe_open
 
-        if not path.is_file():
-            mend = "reinstall mneme, or train them: python -m benchmarks.train_towers"
-            raise MissingError(f"the image tower's weights {path} are not there", mend)
-        try:
-            with safe_open(path, framework="numpy") as file:
-                self.config = ImageConfig.from_json(file.metadata()["config"])
-                weights = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
-            graph = image_graph(self.config, weights)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise MissingError(f"{path} holds no image tower: {error}", "train it again or reinstall") from error
-        self._digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        def made(weights: Weights, config: str) -> tuple[ImageConfig, Message]:
+            known = ImageConfig.from_json(config)
+            return known, image_graph(known, weights)
+
+        (self.config, graph), self._digest = read_folded(path, "image tower", TRAINER, made)
         self._spec = EncoderSpec(NAME, "vision", space or Space("minilm-image", DIM, self._digest[:16]))
         self._session = compiled_session(NAME, self._digest, threads) or onnx_session(b"".join(graph), threads)
 

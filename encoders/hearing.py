@@ -7,7 +7,6 @@ heard in windows of two seconds, one every second; those that hold nothing known
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,15 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingError
 from ..records import SOUND_RATE, Space, Vector
 from .base import Encoded, EncoderSpec, unit
 from .compiled import compiled_session
+from .folded import Weights, read_folded
 from .mel import filter_bank
 from .onnx_graph import FLOAT, Graph, Message, port
 from .runtime import onnx_session
 
-NAME = "sound-tower"
+NAME, TRAINER = "sound-tower", "python -m benchmarks.train_sound --minutes 8"
 WEIGHTS = Path(__file__).parent / "weights" / "sound_tower.safetensors"
 DIM = 384
 SAMPLES, STRIDE = 2 * SOUND_RATE, SOUND_RATE
@@ -92,19 +91,12 @@ class Hearing:
 
         Errors: `MissingError` where the weights, or the library that runs them, are not there.
         """
-        from safetensors import SafetensorError, safe_open
 
-        if not path.is_file():
-            mend = "reinstall mneme, or train them: python -m benchmarks.train_sound --minutes 8"
-            raise MissingError(f"the sound tower's weights {path} are not there", mend)
-        try:
-            with safe_open(path, framework="numpy") as file:
-                self.config = SoundConfig.from_dict(json.loads(file.metadata()["config"]))
-                weights = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
-            graph = sound_graph(self.config, weights)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise MissingError(f"{path} holds no sound tower: {error}", "train it again or reinstall") from error
-        self._digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        def made(weights: Weights, config: str) -> tuple[SoundConfig, Message]:
+            known = SoundConfig.from_dict(json.loads(config))
+            return known, sound_graph(known, weights)
+
+        (self.config, graph), self._digest = read_folded(path, "sound tower", TRAINER, made)
         self._spec = EncoderSpec(NAME, "sound", space or Space("minilm-sound", DIM, self._digest[:16]))
         self._session = compiled_session(NAME, self._digest, threads) or onnx_session(b"".join(graph), threads)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from . import eyes, hearing
+from .folded import read_folded
 from .hearing import SoundConfig
 from .image_graph import ATTRIBUTES, ImageConfig
 from .image_tower import Block, ImageTower
@@ -26,10 +28,9 @@ class Seen(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        weights, config = _read(path)
-        given = ImageConfig.from_json(config)
+        (given, weights), _ = read_folded(path, "image tower", eyes.TRAINER, lambda w, c: (ImageConfig.from_json(c), w))
         self.tower = ImageTower(given.names, given.widths)
-        left = dict(weights)
+        left = {name: torch.from_numpy(array) for name, array in weights.items()}
         for name, part in self.tower.named_modules():
             if isinstance(part, Block):
                 _unfold(part.first, part.first_norm, left, f"{name}.first")
@@ -53,10 +54,11 @@ class Heard(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        weights, config = _read(path)
-        given = SoundConfig.from_dict(json.loads(config))
+        (given, weights), _ = read_folded(
+            path, "sound tower", hearing.TRAINER, lambda w, c: (SoundConfig.from_dict(json.loads(c)), w)
+        )
         self.tower, self.temperature = SoundTower(given.names, given.widths, given.bands), given.temperature
-        left = dict(weights)
+        left = {name: torch.from_numpy(array) for name, array in weights.items()}
         for i, step in enumerate(self.tower.steps):
             assert isinstance(step, SoundStep)
             for name, norm in zip(("down", "first", "second"), step.norms, strict=True):
@@ -68,14 +70,6 @@ class Heard(nn.Module):
     def forward(self, sounds: Tensor) -> Tensor:
         out = self.tower(sounds)
         return torch.cat([out.vectors, (out.extra["logits"] / self.temperature).softmax(dim=-1)], dim=1)
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], str]:
-    """(weights in float32, the configuration) of a file that a tower's `save` wrote."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name).float() for name in file.keys()}, file.metadata()["config"]  # noqa: SIM118
 
 
 def _unfold(convolution: nn.Module, norm: nn.BatchNorm2d, weights: dict[str, Tensor], name: str) -> None:

@@ -39,11 +39,8 @@ class AsOf:
         text = text.strip()
         if re.fullmatch(r"#\d+", text):
             return cls("commit", int(text[1:]))
-        if clock := _CLOCK.fullmatch(text):
-            hours, minutes, seconds = clock.groups()
-            return cls("stream", to_ns(3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)), stream)
-        if seconds_only := _SECONDS.fullmatch(text):
-            return cls("stream", to_ns(float(seconds_only.group(1))), stream)
+        if (seconds := stream_time_s(text)) is not None:
+            return cls("stream", to_ns(seconds), stream)
         try:
             return cls("wall", to_ns(datetime.fromisoformat(text).astimezone().timestamp()))
         except (ValueError, OverflowError):
@@ -51,6 +48,19 @@ class AsOf:
                 f"{text!r} names no moment of a memory",
                 "give a commit (#12), a date and time (2026-11-21T10:00) or a time of the stream (12:30, 90s)",
             ) from None
+
+
+def stream_time_s(text: str) -> float | None:
+    """Seconds of `12:30`, `1:02:03` or `90s`; None of anything else.
+
+    >>> stream_time_s("1:02:03.5"), stream_time_s("12:30"), stream_time_s("90s"), stream_time_s("90")
+    (3723.5, 750.0, 90.0, None)
+    """
+    if clock := _CLOCK.fullmatch(text):
+        hours, minutes, seconds = clock.groups()
+        return 3600.0 * int(hours or 0) + 60.0 * int(minutes) + float(seconds)
+    plain = _SECONDS.fullmatch(text)
+    return None if plain is None else float(plain.group(1))
 
 
 def find(table: Any, as_of: AsOf) -> Entry:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..records import NS_PER_S, Stream, Vector
 from .boundaries import Boundaries, Looking
-from .erased import Erased
+from .erased import Erased, is_source
 
 REACH_NS = NS_PER_S
 """An automatic cut at most so far from a correction is the one that was corrected: detectors differ by a moment."""
@@ -33,9 +33,7 @@ class Correction:
 
     def concerns(self, stream: Stream) -> bool:
         """Whether it is the same source."""
-        if self.digest or stream.digest:
-            return self.digest == stream.digest
-        return (self.stream, self.epoch_ns) == (stream.id, stream.epoch_ns)
+        return is_source(stream, self.stream, self.digest, self.epoch_ns)
 
     def plain(self) -> dict[str, Any]:
         """As it stands in the manifest and in the ledger."""

@@ -16,6 +16,13 @@ FOREVER = 2**63 - 1
 """The end of a span that has none, in nanoseconds."""
 
 
+def is_source(stream: Stream, name: str, digest: str, epoch_ns: int) -> bool:
+    """Whether a stream is of the source that was noted by its name, its digest and its zero."""
+    if digest or stream.digest:
+        return digest == stream.digest
+    return (name, epoch_ns) == (stream.id, stream.epoch_ns)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Erased:
     """[t0_ns, t1_ns) of a source, erased on request."""
@@ -34,9 +41,7 @@ class Erased:
 
     def concerns(self, stream: Stream) -> bool:
         """Whether it is the same source."""
-        if self.digest or stream.digest:
-            return self.digest == stream.digest
-        return (self.stream, self.epoch_ns) == (stream.id, stream.epoch_ns)
+        return is_source(stream, self.stream, self.digest, self.epoch_ns)
 
     def meets(self, t0_ns: int, t1_ns: int) -> bool:
         """Whether [t0_ns, t1_ns) shares time with it; an instant counts where it stands (`tables.overlapping`)."""

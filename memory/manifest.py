@@ -15,7 +15,6 @@ without opening a table.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from ..errors import MemoryFormatError
 from ..records import Space, Stream
 from . import corrected
 from .corrected import Correction
+from .durable import write_whole
 from .erased import Erased, from_plain
 
 FORMAT = "mneme"
@@ -108,18 +108,8 @@ def write(folder: Path, manifest: Manifest) -> None:
     if not manifest.corrections:
         del table["corrections"]
     table |= table.pop("others")
-    beside = folder / (FILE + ".new")
-    with beside.open("w", encoding="utf-8") as file:
-        json.dump(table, file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / FILE)
-    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    text = json.dumps(table, indent=2, ensure_ascii=False) + "\n"
+    write_whole(folder / FILE, text.encode())
 
 
 def refuse_foreign(folder: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 
 from ..errors import MemoryFormatError
 from ..records import Vector
+from .durable import write_whole
 from .episodic import in_order
 from .ledger import StreamState
 from .longterm import Bank, LongTerm, LongTermSettings
@@ -45,17 +45,7 @@ def save(root: Path, stream: str, memory: LongTerm) -> str:
     path = Path(FOLDER) / ("-".join(names) + ".safetensors")
     if not (root / path).exists():
         (root / FOLDER).mkdir(exist_ok=True)
-        beside = (root / path).with_suffix(".new")
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(root / path)
-        folder = os.open(root / FOLDER, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_whole(root / path, data)
     return path.as_posix()
 
 

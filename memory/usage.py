@@ -32,10 +32,10 @@ class Usage:
         return 2 * self.tables + self.thumbnails + self.rest
 
 
-def measured(root: Path) -> Usage:
-    """The folder as it is, file by file; what comes or goes meanwhile may be missed."""
+def measured(root: Path, *, pictures: bool = True) -> Usage:
+    """The folder as it is, file by file; what comes or goes meanwhile may be missed. pictures: thumbnails too."""
     parts = {tables.FOLDER: 0, thumbnails.FOLDER: 0, "": 0}
-    for path, size in _files(root):
+    for path, size in _files(root, None if pictures else root / thumbnails.FOLDER):
         top = path[len(str(root)) + 1 :].split(os.sep, 1)[0]
         parts[top if top in parts else ""] += size
     return Usage(parts[tables.FOLDER], parts[thumbnails.FOLDER], parts[""])
@@ -47,7 +47,10 @@ def bytes_in(folder: Path) -> int:
 
 
 class Gauge:
-    """A running estimate of `Usage`: a commit adds to it, a compaction measures the tables again. Not for threads."""
+    """A running estimate of `Usage`: a commit adds to it, a compaction measures all but the thumbnails again.
+
+    Not for threads.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -60,24 +63,22 @@ class Gauge:
 
     def compacted(self) -> None:
         """The tables were written anew: a walk over all files but the thumbnails, of which there are some hundreds."""
-        files = bytes_in(self._root / tables.FOLDER)
-        others = [path for path in self._root.iterdir() if path.name not in (tables.FOLDER, thumbnails.FOLDER)]
-        rest = sum(bytes_in(path) if path.is_dir() else path.stat().st_size for path in others)
-        self.usage = Usage(files, self.usage.thumbnails, rest)
+        known = measured(self._root, pictures=False)
+        self.usage = Usage(known.tables, self.usage.thumbnails, known.rest)
 
     def removed(self, pictures: int) -> None:
         """Thumbnails of so many bytes went."""
         self.usage = Usage(self.usage.tables, max(0, self.usage.thumbnails - pictures), self.usage.rest)
 
 
-def _files(folder: Path) -> Iterator[tuple[str, int]]:
-    waiting = [str(folder)]
+def _files(folder: Path, without: Path | None = None) -> Iterator[tuple[str, int]]:
+    waiting, skipped = [str(folder)], None if without is None else str(without)
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
+                        waiting += [entry.path] if entry.path != skipped else []
                     else:
                         yield entry.path, entry.stat(follow_symlinks=False).st_size
         except OSError:

@@ -17,6 +17,7 @@ from pathlib import Path
 from ..encoders.profiles import Profile, make_profile
 from ..errors import MemoryFormatError, MnemeError
 from ..memory import manifest
+from ..memory.durable import flush_names
 from ..memory.episodic import in_order, vectors_of_members
 from ..memory.faults import mended
 from ..memory.ledger import StreamState
@@ -184,11 +185,12 @@ def _exchange(root: Path, making: Path, gone: Path) -> None:
     lock = WriterLock(making, 0)  # nobody writes into it before the old one is gone
     try:
         for path in (making, making / "tables", making / "thumbnails"):
-            _flush(path)
+            if path.is_dir():
+                flush_names(path)
         if not _swapped(root, making):
             root.rename(gone)
             making.rename(root)
-        _flush(root.parent)
+        flush_names(root.parent)
     finally:
         lock.release()
 
@@ -201,16 +203,6 @@ def _swapped(one: Path, other: Path) -> bool:
         return False
     exchange, here = 2, -100  # RENAME_EXCHANGE, AT_FDCWD
     return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
-
-
-def _flush(folder: Path) -> None:
-    if not folder.is_dir():
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _remove(*folders: Path) -> None:

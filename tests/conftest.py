@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,8 +16,23 @@ os.environ.setdefault("MNEME_ENCODERS_PROFILE", "embedded")  # new memories of t
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--kills N`: how often the durability test kills a writer (10 in `make test`, more in `make soak`)."""
+    """`--kills N`: how often a writer is killed, and half as often a sleeper and an eraser (`make soak`: more)."""
     parser.addoption("--kills", type=int, default=10)
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often a writer is killed."""
+    return int(request.config.getoption("--kills"))
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch computes with one thread while a module's tests run."""
+    from mneme.encoders.torch_runtime import torch_threads
+
+    with torch_threads(1):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -71,10 +71,7 @@ def content(root: Path) -> tuple[object, ...]:
     )
 
 
-def test_killed_again_and_again_a_memory_loses_nothing_it_acknowledged(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    kills = int(request.config.getoption("--kills", default=10))
+def test_killed_again_and_again_a_memory_loses_nothing_it_acknowledged(tmp_path: Path, kills: int) -> None:
     chance = random.Random(11)
     root = tmp_path / "killed"
     Memory.create(root, "embedded", SPACES).close()

@@ -43,12 +43,7 @@ TEXTS = ["a red mug", "", "Grüße aus Köln, 東京 🚪", "the tide turns at n
 TOLERANCE = 2e-6
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -323,13 +323,13 @@ def test_sleep_that_an_erasure_overtook_does_not_bring_anything_back(tmp_path: P
         assert gone.id not in {event.id for event in memory.snapshot().events()}
 
 
-def test_killed_in_its_sleep_a_memory_loses_nothing(tmp_path: Path) -> None:
+def test_killed_in_its_sleep_a_memory_loses_nothing(tmp_path: Path, kills: int) -> None:
     root, chance = tmp_path / "m", random.Random(2)
     lived(root, scenes=8).close()
     snapshot = StoredSnapshot(root)
     events = [(event.id, event.gist) for event in snapshot.events()]
     ids = {percept.id for percept in snapshot.percepts()}
-    for _ in range(5):
+    for _ in range(kills // 2):
         with subprocess.Popen([sys.executable, __file__, str(root)], stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             child.stdout.readline()

@@ -21,13 +21,7 @@ from mneme.encoders.train import TrainSettings, train
 from mneme.errors import MissingError
 from mneme.records import SOUND_RATE, Space, Vector
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
