@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from mneme.encoders.base import unit
+from mneme.memory.allocator import steady_allocator
 from mneme.memory.memory import Memory
 from mneme.memory.settings import MemorySettings
 from mneme.memory.usage import bytes_in
@@ -166,6 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help="keep the memory in this folder")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
+    steady_allocator()  # as the command line does
     with nullcontext(given.keep) if given.keep else tempfile.TemporaryDirectory() as folder:
         rows, most_mb = soak(
             Path(folder) / "soak.mneme", seed=given.seed, hours=given.hours, fps=given.fps, cameras=given.cameras,

@@ -1,6 +1,7 @@
 """Indexes of a large memory: made in sleep, once a scan of its vectors would take too long.
 
-The vectors of a space get an inverted file (IVF: a scan of the nearest of about sqrt(n) cells), times and ids a B-tree.
+The vectors of a space get an inverted file (IVF: a scan of the nearest of about sqrt(n) cells) of a byte a dimension,
+times and ids a B-tree, lanes and streams a bitmap: filters are looked up before vectors are compared (`nearest`).
 Rows that came since are scanned beside it until the next compaction takes them in.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 from . import tables
 from .writer import Writer
 
+_PLAIN = {"t0_ns": "tree", "t1_ns": "tree", "id": "tree", "lane": "bitmap", "stream": "bitmap"}
 INDEXED_FROM = 50_000
 """Rows from which on a column has an index."""
 _SCATTERED = 64
@@ -23,19 +25,19 @@ def index(writer: Writer) -> tuple[str, ...]:
     made: list[str] = []
 
     def make(table: Any) -> None:
-        from lancedb.index import BTree, IvfFlat
+        from lancedb.index import Bitmap, BTree, IvfSq
 
         there = {column: each.name for each in table.list_indices() for column in each.columns}
         scattered = table.stats()["fragment_stats"]["num_fragments"] > _SCATTERED
-        for name in ("t0_ns", "id"):
+        for name, kind in _PLAIN.items():
             if name not in there:
-                table.create_index(name, config=BTree())
+                table.create_index(name, config=BTree() if kind == "tree" else Bitmap())
                 made.append(name)
         for space in writer.manifest.spaces:
             column = tables.column(space.name)
             count = table.count_rows(f"{column} IS NOT NULL")
             if count >= INDEXED_FROM and (column not in there or scattered):
-                cells = IvfFlat(distance_type="cosine", num_partitions=max(1, isqrt(count)))
+                cells = IvfSq(distance_type="cosine", num_partitions=max(1, isqrt(count)))
                 table.create_index(column, config=cells, replace=True)
                 made.append(column)
 

@@ -47,6 +47,9 @@ class Manifest:
     """While an erasure is under way: the commit before it. The next writer finishes one that was cut off."""
     corrections: tuple[Correction, ...] = ()
     """Boundaries that a person corrected: what is watched again is cut accordingly."""
+    longest_ns: int | None = None
+    """No percept is longer, in any version of the table; None: not known. What is searched for in a span need not be
+    looked for before it by more than this."""
     others: Mapping[str, Any] = field(default_factory=dict)
     """Keys that this release does not know: kept as they are when the manifest is written again."""
 
@@ -86,6 +89,7 @@ def read(folder: Path) -> Manifest:
                 erased=from_plain(table.pop("erased", ())),
                 erasing=table.pop("erasing", None),
                 corrections=corrected.from_plain(table.pop("corrections", ())),
+                longest_ns=table.pop("longest_ns", None),
                 others=table,
             )
     except (ValueError, KeyError, TypeError) as error:
@@ -107,6 +111,8 @@ def write(folder: Path, manifest: Manifest) -> None:
         del table["erasing"]
     if not manifest.corrections:
         del table["corrections"]
+    if manifest.longest_ns is None:
+        del table["longest_ns"]
     table |= table.pop("others")
     text = json.dumps(table, indent=2, ensure_ascii=False) + "\n"
     write_whole(folder / FILE, text.encode())

@@ -31,6 +31,8 @@ _BESIDE = ("observe", "compact", "widen", "recover", "name")
 """Kinds of commits that leave alone what sleep plans on: the rows of events that are closed."""
 _TRIES = 5
 _ROUNDS = 12
+_SOON = 100_000
+"""Percepts whose index is made while something is being recorded, which waits for it."""
 PRESSING = 0.95
 """Share of the budget from which a memory forgets, compaction's own room counted."""
 _AIM = 0.8
@@ -71,9 +73,9 @@ def sleep(
 ) -> Slept:
     """Consolidates, forgets what has no room, makes indexes. Durable on return; may be cut off anywhere.
 
-    idle: nothing is being recorded, so that indexes can be made, for which commits would wait. forget_only: make room
-    and nothing else. stopped: asked between steps; what was applied by then counts. Raises `MnemeError` where the disk
-    fails.
+    idle: nothing is being recorded, so that indexes can be made of any number of rows; else only of so few that commits
+    wait for seconds. forget_only: make room and nothing else. stopped: asked between steps; what was applied by then
+    counts. Raises `MnemeError` where the disk fails.
     """
     before = measured(writer.root)
     slept = Slept(bytes_before=before.total)
@@ -81,7 +83,8 @@ def sleep(
         slept = _consolidate(writer, settings, slept, summarise)
     if settings.budget_mb is not None and not stopped():
         slept = _make_room(writer, settings, now_ns, slept, stopped)
-    if idle and not forget_only and not stopped():
+    few = writer.rows(tables.PERCEPTS) <= _SOON
+    if (idle or few) and not forget_only and not stopped():
         slept = replace(slept, indexed=index(writer))
     return replace(slept, bytes_after=measured(writer.root).total)
 

@@ -9,8 +9,9 @@ opens an earlier row in the same way, as long as the versions that it names are 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +23,31 @@ from .as_of import AsOf
 from .faults import is_vanished, mended
 from .ledger import StreamState
 from .lock import holder_of, is_held
+from .nearest import indexed_columns, matching_rows, nearest_rows
 from .semantic import Kind, Summary, summaries_of
 from .snapshot import Found, Snapshot
+from .usage import bytes_in
 
 __all__ = ["Found", "Snapshot", "StoredSnapshot", "StreamState", "connect", "last_entry"]
 
 _TRIES = 5
-_CELLS = 32
-"""Cells of a vector index that are searched: of 346 (120,000 vectors) 16 found all of the ten nearest."""
-_WIDE = 0.2
-"""Share of the rows below which a filter leaves so little that scanning it is faster, and exact."""
-_SPARE = 32
-"""Rows fetched beyond a limit, so that equal scores at its edge are ordered by time and not by chance."""
+_KEPT = 8 * 2**20
+"""Bytes that a connection may keep in any case."""
 
 
-def connect(root: Path, cache: int | None = None) -> Any:
+def connect(root: Path) -> Any:
     """The LanceDB connection of the memory in `root`. Not to be carried through a fork.
 
-    cache: bytes that it keeps of indexes, and as many of what it knows of files; None: LanceDB's own, gigabytes.
+    A process may go on for months and see a version a second; LanceDB would keep what it knows of them up to gigabytes.
+    So it may keep twice what indexes take now, and a hundredth of the table for what it knows of files, and a little.
     """
     import lancedb
 
-    session = None if cache is None else lancedb.Session(index_cache_size_bytes=cache, metadata_cache_size_bytes=cache)
+    percepts = root / tables.FOLDER / f"{tables.PERCEPTS}.lance"
+    indexes, rows = bytes_in(percepts / "_indices"), bytes_in(percepts / "data")
+    session = lancedb.Session(
+        index_cache_size_bytes=2 * indexes + 2 * _KEPT, metadata_cache_size_bytes=rows // 100 + _KEPT
+    )
     return lancedb.connect(root / tables.FOLDER, session=session)
 
 
@@ -195,7 +199,8 @@ class StoredSnapshot:
         ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Percept]:
-        filters = _filters(lanes, stream, t0_ns, t1_ns)
+        with mended("reading", self.root):
+            filters = self._filters(lanes, stream, t0_ns, t1_ns)
         if ids is not None:
             filters.append(tables.among("id", ids))
         if origins is not None:
@@ -219,19 +224,10 @@ class StoredSnapshot:
                 f"a vector of shape {vector.shape} is not of space {space!r}, which has {known.dim} dimensions",
                 "encode it with the profile that the memory was made with",
             )
-        filters = _filters(lanes, stream, t0_ns, t1_ns)
-        indexed = self._is_indexed(tables.column(space), filters)
-
-        def search(depth: int) -> Any:
-            query = self._percepts.search(vector, vector_column_name=tables.column(space)).distance_type("cosine")
-            query = query.nprobes(_CELLS) if indexed else query.bypass_vector_index()
-            query = self._where(query, filters).limit(depth).select([*tables.WORDS, "_distance"])
-            return query.to_arrow()
-
         with mended("searching", self.root):
-            rows = _widened(search, limit, "_distance")
-        scores = [1.0 - distance for distance in rows["_distance"].to_pylist()]
-        return self._found(rows.drop_columns(["_distance"]), scores, limit)
+            where = self._filter(self._filters(lanes, stream, t0_ns, t1_ns))
+            rows, scores = nearest_rows(self._percepts, space, vector, limit, where, self._indexed)
+        return self._found(rows, scores, limit)
 
     def matching(
         self,
@@ -243,26 +239,10 @@ class StoredSnapshot:
         t0_ns: int | None = None,
         t1_ns: int | None = None,
     ) -> list[Found]:
-        from lancedb.query import MatchQuery
-
-        filters = _filters(lanes, stream, t0_ns, t1_ns)
-
-        def search(depth: int) -> Any:
-            match = MatchQuery(words, "text")  # type: ignore[call-arg]  # its defaults are not in its types
-            query = self._percepts.search(match, query_type="fts")
-            return self._where(query, filters).limit(depth).select([*tables.WORDS, "_score"]).to_arrow()
-
         with mended("searching", self.root):
-            rows = _widened(search, limit, "_score")
-        return self._found(rows.drop_columns(["_score"]), rows["_score"].to_pylist(), limit)
-
-    def _is_indexed(self, column: str, filters: Sequence[str]) -> bool:
-        """Whether a search of a vector column is to use its index: it has one, and the filters leave enough of it."""
-        with mended("searching", self.root):
-            if not any(column in index.columns for index in self._percepts.list_indices()):
-                return False
-            every = [*filters, *self._hiding[tables.PERCEPTS]]
-            return not every or self._percepts.count_rows(" AND ".join(every)) >= _WIDE * self._percepts.count_rows()
+            where = self._filter(self._filters(lanes, stream, t0_ns, t1_ns))
+            rows, scores = matching_rows(self._percepts, words, limit, where)
+        return self._found(rows, scores, limit)
 
     def neighbours(self, percept: Percept, count: int) -> list[Percept]:
         filters = [f"stream = {tables.literal(percept.stream)}", f"lane = {tables.literal(percept.lane)}",
@@ -330,8 +310,36 @@ class StoredSnapshot:
 
     def _where(self, query: Any, filters: Sequence[str], table: str = tables.PERCEPTS) -> Any:
         """The query with all filters, applied before any ranking, and without what is hidden of the table."""
-        every = [*filters, *self._hiding[table]]
-        return query.where(" AND ".join(every), prefilter=True) if every else query
+        where = self._filter(filters, table)
+        return query if where is None else query.where(where, prefilter=True)
+
+    def _filter(self, filters: Sequence[str], table: str = tables.PERCEPTS) -> str | None:
+        """All filters as one, with what leaves out what is hidden of the table."""
+        return " AND ".join([*filters, *self._hiding[table]]) or None
+
+    @cached_property
+    def _indexed(self) -> frozenset[str]:
+        """The columns of percepts that have an index."""
+        return indexed_columns(self._percepts)
+
+    @cached_property
+    def _longest_ns(self) -> int | None:
+        """The length of the longest percept, where knowing it helps: in a table whose times are indexed.
+
+        Read after the tables were opened: so it holds for every row that they have.
+        """
+        return manifest.read(self.root).longest_ns if self._indexed >= {"t0_ns", "t1_ns"} else None
+
+    def _filters(
+        self, lanes: Sequence[Lane] | None, stream: str | None, t0_ns: int | None, t1_ns: int | None
+    ) -> list[str]:
+        within = t0_ns is not None or t1_ns is not None
+        filters = tables.overlapping(t0_ns, t1_ns, self._longest_ns) if within else []
+        if stream is not None:
+            filters.append(f"stream = {tables.literal(stream)}")
+        if lanes is not None:
+            filters.append(tables.among("lane", lanes))
+        return filters
 
     def _found(self, rows: Any, scores: Sequence[float], limit: int) -> list[Found]:
         found = [Found(p, s) for p, s in zip(tables.percepts_of(rows, ()), scores, strict=True)]
@@ -340,23 +348,3 @@ class StoredSnapshot:
 
 def _in_time(percept: Percept) -> tuple[int, str, int, str, str, int]:
     return (percept.t0_ns, percept.stream, percept.t1_ns, percept.lane, percept.camera, percept.ordinal)
-
-
-def _filters(lanes: Sequence[Lane] | None, stream: str | None, t0_ns: int | None, t1_ns: int | None) -> list[str]:
-    filters = tables.overlapping(t0_ns, t1_ns)
-    if stream is not None:
-        filters.append(f"stream = {tables.literal(stream)}")
-    if lanes is not None:
-        filters.append(tables.among("lane", lanes))
-    return filters
-
-
-def _widened(search: Callable[[int], Any], limit: int, score: str) -> Any:
-    """Rows of `search(depth)`, deep enough that a run of equal scores is not cut at `limit`."""
-    depth = limit + _SPARE
-    while True:
-        rows = search(depth)
-        scores = rows[score].to_pylist()
-        if len(scores) < depth or scores[-1] != scores[limit - 1]:
-            return rows
-        depth *= 4

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MemoryFormatError, MnemeError
-from ..records import Event, Percept, Picture, Place, Stream, to_ns
+from ..records import NS_PER_S, Event, Percept, Picture, Place, Stream, to_ns
 from . import corrected, ledger, manifest, purge, recall_log, tables, thumbnails, token_state
 from .changes import KEYS, Changes
 from .corrected import Correction
@@ -34,8 +34,6 @@ from .usage import Gauge
 _log = logging.getLogger(__name__)
 _COMMITTING_S = 5.0
 """For so long a file of long-term memory may wait for the commit that names it."""
-WRITERS_CACHE = 32 * 2**20
-"""Bytes of indexes, and of what Lance knows of files, that a writer keeps: it goes on for months, and reads little."""
 _UNTIDY = 8
 """Fragments of percepts that are worth compacting before the memory is left to readers."""
 
@@ -62,7 +60,7 @@ class Writer:
         self.pressed: Callable[[], object] | None = None
         """Called before a commit for which the budget has hardly room; the commit follows in any case."""
         (root / tables.FOLDER).mkdir(exist_ok=True)
-        self._database = connect(root, WRITERS_CACHE)
+        self._database = connect(root)
         self._tables = self._open_tables()
         if self._tables[tables.LEDGER].count_rows() == 0:
             self._append_entry("create", {})
@@ -70,6 +68,8 @@ class Writer:
         self._finish_correcting()
         self._restore()
         self._widen()
+        if self.manifest.longest_ns is None:  # of an earlier release
+            self._reach([0, *_spans(self.read(tables.PERCEPTS, columns=["t0_ns", "t1_ns"]))])
         thumbnails.sweep(root)
         self._finish_erasing()
 
@@ -118,6 +118,7 @@ class Writer:
             self._make_ready()
             streams = {**self.streams, state.stream.id: self._placed(state)}
             self._list_streams(streams)
+            self._reach([percept.t1_ns - percept.t0_ns for percept, _ in percepts])
             named = [(p, None if jpeg is None else thumbnails.store(self.root, p.id, jpeg)) for p, jpeg in percepts]
             for take in self.takes(state.stream.id) - streams[state.stream.id].takes:
                 for name in tables.VERSIONED:
@@ -154,6 +155,8 @@ class Writer:
                     self._tables[name].delete(each)
             for name, rows in changes.put.items():
                 if len(rows):
+                    if name == tables.PERCEPTS:
+                        self._reach(_spans(rows))
                     self._put(name, rows)
             entry = self._append_entry(kind, streams, changes.note, tokens)
             self._sound = True
@@ -209,6 +212,13 @@ class Writer:
             query = self._tables[name].search()
             query = query if where is None else query.where(where)
             return (query if columns is None else query.select(list(columns))).to_arrow()
+
+    def _reach(self, spans_ns: Sequence[int]) -> None:
+        """Notes the longest percept before it is stored, in powers of two seconds: so that it is noted a few times."""
+        longest, known = max(spans_ns, default=0), self.manifest.longest_ns
+        if known is None or longest > known:
+            seconds = max(1, -(-longest // NS_PER_S))
+            self._note_in_manifest(longest_ns=NS_PER_S << (seconds - 1).bit_length())
 
     def _put(self, name: str, rows: Any) -> None:
         """Puts whole rows (`pyarrow.Table`): each takes the place of the one with the same `KEYS`, or is added."""
@@ -442,3 +452,10 @@ class Writer:
         if streams != self.manifest.streams:
             self.manifest = self.manifest.with_streams(streams)
             manifest.write(self.root, self.manifest)
+
+
+def _spans(rows: Any) -> list[int]:
+    """How long the longest of some percepts is, ns; nothing of none."""
+    import pyarrow.compute as pc
+
+    return [pc.max(pc.subtract(rows["t1_ns"], rows["t0_ns"])).as_py()] if len(rows) else []

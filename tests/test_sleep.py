@@ -393,7 +393,7 @@ def test_a_large_memory_gets_indexes_and_finds_with_them_what_a_scan_finds(tmp_p
     scanned = [
         [hit.percept.id for hit in StoredSnapshot(tmp_path / "m").nearest("looks", q, limit=10)] for q in queries
     ]
-    assert index(writer) == ("t0_ns", "id", "vector_looks")
+    assert index(writer) == ("t0_ns", "t1_ns", "id", "lane", "stream", "vector_looks")
     assert index(writer) == ()
     writer.commit("observe", [(Percept("day", "vision", 9000, 9001, space="looks", vector=queries[0]), None)], [],
                   StreamState(Stream("day", "/x", "d"), seen_ns=9000))  # fmt: skip

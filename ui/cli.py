@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, cast
 import typer
 
 from ..errors import MnemeError
+from ..memory.allocator import steady_allocator
 from ..records import Answer, Event, Lane, to_s
 from .compile_command import compile_command
 from .correct_command import Merge, Split, SplitAt, corrected
@@ -50,6 +51,7 @@ Config = Annotated[Path | None, typer.Option("--config", help="A settings file (
 
 def main() -> None:
     """The entry point: faults that the user can mend become one line and exit code 2."""
+    steady_allocator()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     said = logging.StreamHandler(sys.stderr)
     said.setFormatter(logging.Formatter("mneme: %(message)s"))
