@@ -30,6 +30,7 @@ from .readers import Readers
 from .reason import Reasoner, make_reasoner
 from .senses import DEFAULT_LANES, senses_of, senses_of_observations
 from .sight import sight_of
+from .sighting import read_words
 from .sources import SourceSettings, open_source
 from .token_reader import TokenReader
 from .watch import Progress, Watched, printable, watch
@@ -320,6 +321,7 @@ class Mneme:
                     eraser.close()
                 self._tokens = TokenReader()
         stem.cache_clear()
+        read_words.cache_clear()
         self._readers.drain()
         return receipt
 

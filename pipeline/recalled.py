@@ -6,10 +6,11 @@ nearest (text and sights may share a space).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING
 
 from ..records import Lane, Percept
@@ -66,6 +67,7 @@ class Scenes:
         events = finder.snapshot.events(finder.stream)
         self.visits: list[Visit] = visits(sights, events, self._label) if has_words or len(self._places) else []
         self.hearings: list[Hearing] = hearings(p for p in percepts if p.lane == "sound")
+        self._in_rooms = _in_rooms(self.visits)
         self.rooms = tuple(dict.fromkeys(visit.room for visit in self.visits if visit.room))
         self._also = {at: self._called(seen) for at, seen in self._sights.items()}
         """(stream, place) -> what else it is called."""
@@ -136,7 +138,13 @@ class Scenes:
 
     def _visit_at(self, stream: str, t_ns: int) -> Visit | None:
         """The visit to a room that went on at a time; None where no room is claimed."""
-        return next((v for v in self.visits if v.stream == stream and v.t0_ns <= t_ns < v.t1_ns and v.room), None)
+        visits, until = self._in_rooms.get(stream, ((), ()))
+        for visit in visits[bisect_right(until, t_ns) :]:
+            if visit.t0_ns > t_ns:
+                return None
+            if t_ns < visit.t1_ns:
+                return visit
+        return None
 
     def _label(self, percept: Percept, room: str) -> tuple[str, str]:
         label, key = self._places.label(percept, room)
@@ -239,3 +247,12 @@ def _together(hits: Sequence[Hit]) -> list[Hit]:
                 run = hit
                 made.append(hit)
     return sorted(made, key=lambda h: (h.stream, h.t0_ns, h.text))
+
+
+def _in_rooms(visits: Iterable[Visit]) -> dict[str, tuple[tuple[Visit, ...], tuple[int, ...]]]:
+    """Stream -> its visits to rooms in order of time, and by when each of them and all before it had ended."""
+    lines: dict[str, list[Visit]] = defaultdict(list)
+    for visit in visits:
+        if visit.room:
+            lines[visit.stream].append(visit)
+    return {name: (tuple(line), tuple(accumulate((v.t1_ns for v in line), max))) for name, line in lines.items()}

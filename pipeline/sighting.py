@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from ..records import NS_PER_S, Event, Percept
 from .thesaurus import COLOURS, is_room
@@ -113,11 +114,12 @@ def read_thing(text: str) -> Thing | None:
     return Thing(text.strip(), head, colour, others, " ".join(word.surface for word in trailing))
 
 
+@lru_cache(maxsize=20_000)
 def read_words(text: str) -> tuple[tuple[Thing, ...], str]:
     """A percept's words: its things, and the room in lower case (empty where none is said).
 
     What follows the room behind a comma ("; kitchen, at night") says how it was lit, not which it was. Words without a
-    semicolon are a room where they name one.
+    semicolon are a room where they name one. Sights say the same words again and again, and a question reads them all.
     """
     told, mark, behind = text.partition(";")
     if not mark and is_room(_plain(told)):
