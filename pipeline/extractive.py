@@ -11,6 +11,7 @@ from .evidence import Finder, Found, run_around
 from .numbers import find_numbers
 from .question import WORDS, Phrase, Question
 from .reason import Conclusion, Support, abstain
+from .recalled import Scenes
 from .seen import conclude_seen
 from .wording import (
     choice_text,
@@ -45,22 +46,36 @@ _COUNTED_IN: Mapping[str, Lane] = {
 """Where what is counted lies; all else is printed in the picture."""
 _SAID = {"speech": "said", "caption": "shown", "vision": "seen", "sound": "heard", "state": "felt"}
 
+_KEPT = 100_000
+"""Sights and sounds that are kept from one question to the next, at most."""
+
 
 class Extractive:
-    """Follows the route of the question over what the finder grounds."""
+    """Follows the route of the question over what the finder grounds. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._scenes: Scenes | None = None
+        """Of the snapshot that was asked last: until something is committed the next question asks the same one."""
 
     def conclude(self, question: Question, finder: Finder) -> Conclusion:
         """What was seen and heard answers where the question asks for that, else what was said and printed.
 
         A question that leaves it open ("where is the key?") is answered in words that were said, where there are some.
         """
-        seen = conclude_seen(question, finder)
+        seen = conclude_seen(question, finder, self._scenes_of)
         if seen is not None and seen.decisive:
             return seen.conclusion
         told = self._told(question, finder)
         if seen is None or seen.conclusion.abstained or (not told.abstained and told.confidence >= 0.5):
             return told
         return seen.conclusion
+
+    def _scenes_of(self, finder: Finder) -> Scenes:
+        scenes = self._scenes
+        if scenes is None or not scenes.shows(finder):
+            scenes = Scenes(finder)
+            self._scenes = scenes if scenes.percepts <= _KEPT else None
+        return scenes.asked_by(finder)
 
     def _told(self, question: Question, finder: Finder) -> Conclusion:
         match question.route:

@@ -196,6 +196,7 @@ class Mneme:
         with self._lock:
             if reasoner not in self._reasoners:
                 self._reasoners[reasoner] = make_reasoner(reasoner, self._settings)
+            reasoning = self._reasoners[reasoner]
         profile = self.profile
         faculties = Faculties(profile.text, lambda: profile.ear, lambda: sight_of(profile))
 
@@ -205,7 +206,7 @@ class Mneme:
                 question,
                 snapshot,
                 faculties,
-                self._reasoners[reasoner],
+                reasoning,
                 self._reason_settings,
                 image=picture,
                 stream=stream,
@@ -320,6 +321,7 @@ class Mneme:
                 if eraser is not memory:
                     eraser.close()
                 self._tokens = TokenReader()
+                self._reasoners.clear()  # they know what they were asked about last
         stem.cache_clear()
         read_words.cache_clear()
         self._readers.drain()

@@ -6,6 +6,7 @@ nearest (text and sights may share a space).
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -54,11 +55,13 @@ class Hit:
 
 
 class Scenes:
-    """The sights and sounds of a snapshot that have words, for one question."""
+    """The sights and sounds of a snapshot that have words; made once a snapshot, asked by many questions."""
 
     def __init__(self, finder: Finder) -> None:
         self._finder = finder
         percepts = finder.snapshot.percepts(lanes=("vision", "sound"), stream=finder.stream)
+        self.percepts = len(percepts)
+        """How many sights and sounds there are, without words too."""
         sights = [p for p in percepts if p.lane == "vision"]
         has_words = any(p.text for p in sights)
         self._places = PlaceNames(finder.snapshot.places(finder.stream))
@@ -73,6 +76,16 @@ class Scenes:
         """(stream, place) -> what else it is called."""
         self.names = tuple(dict.fromkeys([*self.rooms, *(name for also in self._also.values() for name in also)]))
         """All that rooms and places are called."""
+
+    def shows(self, finder: Finder) -> bool:
+        """Whether they are those of what a finder looks through."""
+        return self._finder.snapshot is finder.snapshot and self._finder.stream == finder.stream
+
+    def asked_by(self, finder: Finder) -> Scenes:
+        """The same, for the question of another finder."""
+        other = copy.copy(self)
+        other._finder = finder
+        return other
 
     @property
     def empty(self) -> bool:

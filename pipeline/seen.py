@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ class Verdict:
     decisive: bool
 
 
-def conclude_seen(question: Question, finder: Finder) -> Verdict | None:
+def conclude_seen(question: Question, finder: Finder, scenes_of: Callable[[Finder], Scenes] = Scenes) -> Verdict | None:
     """The answer from what was seen and heard; None where the question asks for something else.
 
     A memory whose sights and sounds have no words has no answers of this kind.
@@ -43,7 +43,7 @@ def conclude_seen(question: Question, finder: Finder) -> Verdict | None:
     asked = None if order else read_seen(question, PlaceNames(finder.snapshot.places(finder.stream)).names)
     if not order and asked is None:
         return None
-    scenes = Scenes(finder)
+    scenes = scenes_of(finder)
     if scenes.empty:
         return None
     if order:
