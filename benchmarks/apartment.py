@@ -1,145 +1,64 @@
 """An apartment that is lived in: twelve rooms, sixty objects that are moved about, one room that is visited twice only.
 
-python -m benchmarks.apartment [--seed S] [--hours H | --minutes M] [--posed] [--json] [--keep DIR]
+python -m benchmarks.apartment [--seed S] [--hours H | --minutes M] [--only percepts|pixels] [--posed] [--fps F]
+                               [--json] [--keep DIR]
 
 What is measured: "where is X" and "where was X before" of every object, against where it was seen last and in which
 room before that; and what is still known of the rare room when percepts are left a tenth of their disk, beside a
-memory of as many percepts that keeps the newest (FIFO). Fed as percepts in the world's words: what is wrong is
-not perception's fault. With `--posed` the percepts do not name their rooms, the camera's poses do.
+memory of as many percepts that keeps the newest (FIFO).
+
+Fed in two ways, and judged alike:
+- as percepts in the world's words: what is wrong is not perception's fault. With `--posed` the percepts do not name
+  their rooms, the camera's poses do.
+- from pixels (`from_pixels`): one picture a second of 128 x 128, seen by the shipped eye (profile `towers`), and the
+  narration as subtitles; no sounds, and signs are not read. What a room is called only the eye says. Each picture comes
+  with the camera's pose, as from a robot or a headset, or without one (`--unposed`), as from a phone: then the memory
+  knows of no places, and nothing keeps the rare room's share of the disk.
+
+`named` is the share of the questions whose moments have a sight that names the thing as it is asked for, and `faults`
+(`apartment_questions`) says of the wrong answers how many are perception's fault.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import mneme
 from mneme.memory.memory import Memory
 from mneme.memory.settings import MemorySettings
-from mneme.memory.tables import FOLDER as TABLES
 from mneme.memory.tables import PERCEPTS
-from mneme.memory.usage import bytes_in
-from mneme.records import Answer, Percept, to_s
+from mneme.memory.usage import bytes_in, measured
+from mneme.records import Percept, to_s
 
+from .apartment_questions import Asked, ask_all, faults, named, questions, shares
 from .controls import asker
 from .machine import machine
+from .world.film import watch_film
 from .world.percepts import remember
 from .world.story import Story, draw_story
-from .world.vocabulary import ROOMS
 
 ROOM_COUNT, OBJECTS = 12, 60
 SHARE = 0.1
 """Of their disk that is left to the percepts when the rare room is asked for."""
 AIM = 0.8
 """Share of its budget that sleep leaves full."""
-_ROOM = re.compile(rf"\b({'|'.join(sorted(ROOMS, key=len, reverse=True))})\b")
-
-Span = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question, and what is right."""
-
-    kind: str
-    """where, before, rare where, rare when, rare things."""
-    text: str
-    accept: tuple[str, ...]
-    """One of them must be named; of rooms, as the first room that is named."""
-    spans: tuple[Span, ...]
-    """One of them must be cited first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """An answer, judged."""
-
-    asked: Asked
-    answer: Answer
-    right: bool
+SIDE, FPS = 128, 1.0
+"""Of the pictures: pixels a side, and how many a second."""
 
 
 def draw_apartment(seed: int, minutes: float) -> Story:
     """The story of the apartment."""
     return draw_story(seed, minutes, rooms=ROOM_COUNT, objects=OBJECTS, rare=True)
-
-
-def questions(story: Story) -> list[Asked]:
-    """Every object's questions, and the rare room's, with their truth from the visits."""
-    seen: dict[tuple[str, str], list[tuple[str, Span]]] = defaultdict(list)
-    rare: list[Span] = []
-    there: set[tuple[str, str]] = set()
-    for visit in story.visits():
-        for p in visit.presences:
-            if p.item >= 0:
-                seen[p.thing.colour, p.thing.kind].append((visit.room.kind, (p.t0_ns, p.t1_ns)))
-        if visit.room.id == story.rare:
-            rare.append((visit.t0_ns, visit.t1_ns))
-            there |= {(p.thing.colour, p.thing.kind) for p in visit.presences if p.item >= 0}
-    asked: list[Asked] = []
-    rare_room = "" if story.rare is None else story.plan.rooms[story.rare].kind
-    for (colour, kind), sightings in sorted(seen.items()):
-        runs = _runs(sightings)
-        room, spans = runs[-1]
-        where = "rare where" if room == rare_room else "where"
-        asked.append(Asked(where, f"Where is the {colour} {kind}?", (room,), spans))
-        if len(runs) > 1:
-            room, spans = runs[-2]
-            asked.append(Asked("before", f"Where was the {colour} {kind} before?", (room,), spans))
-    if rare:
-        asked.append(Asked("rare when", f"When was I last in the {rare_room}?", ("",), (rare[-1],)))
-        names = tuple(f"{colour} {kind}" for colour, kind in sorted(there))
-        asked.append(Asked("rare things", f"What happened in the {rare_room}?", names, tuple(rare)))
-    return asked
-
-
-def _runs(sightings: Sequence[tuple[str, Span]]) -> list[tuple[str, tuple[Span, ...]]]:
-    """(room, the sightings there) in order of time; one after another in the same room are together."""
-    runs: list[tuple[str, list[Span]]] = []
-    for room, span in sorted(sightings, key=lambda sighting: sighting[1]):
-        if not runs or runs[-1][0] != room:
-            runs.append((room, []))
-        runs[-1][1].append(span)
-    return [(room, tuple(spans)) for room, spans in runs]
-
-
-def judge(asked: Asked, answer: Answer) -> Judged:
-    """Right: it names what is asked for, before any other room, and cites a moment that shows it."""
-    text = answer.text.lower()
-    if asked.accept[0] in ROOMS:
-        first = _ROOM.search(text)
-        named = first is not None and first.group(1) in asked.accept
-    else:
-        named = any(words in text for words in asked.accept)
-    cited = [(e.t0_ns, e.t1_ns) for e in answer.evidence[:1]]
-    shown = any(a < max(t1, t0 + 1) and t0 < max(b, a + 1) for a, b in cited for t0, t1 in asked.spans)
-    return Judged(asked, answer, named and shown and not answer.abstained)
-
-
-def ask_all(answer: Callable[[str], Answer], asked: Iterable[Asked]) -> list[Judged]:
-    """Every question, asked and judged."""
-    return [judge(each, answer(each.text)) for each in asked]
-
-
-def shares(judged: Sequence[Judged]) -> dict[str, dict[str, float]]:
-    """kind -> (share right, asked)"""
-    kinds: dict[str, list[bool]] = defaultdict(list)
-    for each in judged:
-        kinds[each.asked.kind].append(each.right)
-    return {
-        kind: {"right": round(sum(rights) / len(rights), 4), "asked": len(rights)} for kind, rights in kinds.items()
-    }
 
 
 def newest(folder: Path, count: int) -> Callable[[Percept], bool]:
@@ -151,33 +70,53 @@ def newest(folder: Path, count: int) -> Callable[[Percept], bool]:
 
 
 def measure(story: Story, folder: Path, *, posed: bool = False) -> dict[str, Any]:
-    """Makes the memory of an apartment in `folder` and asks it; the figures, ready for JSON."""
+    """Makes the memory of an apartment from percepts in `folder` and asks it; the figures, ready for JSON."""
     memory = folder / "apartment.mneme"
+    return about(story) | {"posed": posed} | examine(story, memory, lambda: remember(story, memory, posed=posed))
+
+
+def measure_pixels(story: Story, folder: Path, *, posed: bool = True, fps: float = FPS) -> dict[str, Any]:
+    """The same from pixels."""
+    memory = folder / "apartment_pixels.mneme"
+    fed = {"posed": posed, "fps": fps, "side": SIDE}
+    return fed | examine(story, memory, lambda: watch_film(story, memory, fps=fps, side=SIDE, posed=posed))
+
+
+def about(story: Story) -> dict[str, Any]:
+    """What was measured, and on which machine."""
+    return {"machine": machine(), "seed": story.seed, "hours": to_s(story.length_ns) / 3600}
+
+
+def examine(story: Story, memory: Path, make: Callable[[], None]) -> dict[str, Any]:
+    """Has the memory made, and asks it after a sleep on a budget, as it is, and cut down to the newest.
+
+    It sleeps before it was ever asked: what is recalled is kept, and the questions would say what to keep.
+    """
     started = time.perf_counter()
-    remember(story, memory, posed=posed)
+    make()
     made_s = time.perf_counter() - started
     asked = questions(story)
+    slept = asleep(memory, asked)
     with mneme.open(memory) as opened:
         judged = ask_all(opened.ask, asked)
         places = opened.places()
         report = opened.check()
+    with Memory.open(memory) as read:
+        sights = read.snapshot().percepts(lanes=("vision",))
     milliseconds = sorted(each.answer.timings_ms["total"] for each in judged)
-    slept = asleep(memory, asked)
     keeps = newest(memory, slept["percepts"])
     fifo = asker(memory, lambda _question: keeps)
     return {
-        "machine": machine(),
-        "seed": story.seed,
-        "hours": to_s(story.length_ns) / 3600,
-        "posed": posed,
         "sound": report.ok,
         "percepts": report.percepts,
         "events": report.events,
         "places": len(places),
         "bytes": bytes_in(memory),
-        "remembered_s": round(made_s, 1),
+        "made_s": round(made_s, 1),
         "ask_ms": {"median": milliseconds[len(milliseconds) // 2], "most": milliseconds[-1]},
+        "named": named(sights, asked),
         "right": shares(judged),
+        "faults": faults(sights, judged),
         "slept": slept,
         "fifo": {
             "percepts": slept["percepts"],
@@ -191,27 +130,31 @@ def measure(story: Story, folder: Path, *, posed: bool = False) -> dict[str, Any
 
 
 def asleep(memory: Path, asked: Sequence[Asked]) -> dict[str, Any]:
-    """A copy of the memory, put on a budget by sleep that leaves its percepts a tenth of their bytes, and asked again.
+    """A copy of the memory, put on a budget by sleep that leaves its percepts a tenth of their bytes, and asked.
 
-    What sleep does not forget (gists, long-term memory, places, summaries) is counted as it is; a budget has to hold
-    the tables twice, as compaction writes them anew before the old ones go, and sleep aims below it.
+    A percept's bytes are its row and its thumbnail. What sleep does not forget (gists, long-term memory, places,
+    summaries) is counted as it is; a budget has to hold what compaction writes anew before the old goes, and sleep
+    aims below it.
     """
     copy = memory.with_name("slept.mneme")
-    shutil.copytree(memory, copy)
+    shutil.copytree(memory, copy)  # with the files' times: by them old token state is known from what is being written
     with Memory.open(copy, "w", settings=MemorySettings(budget_mb=bytes_in(memory) / 1e6)) as opened:
         opened.sleep()  # old versions go first
-    whole, tables = bytes_in(copy), bytes_in(copy / TABLES)
-    percepts = bytes_in(copy / TABLES / f"{PERCEPTS}.lance")
-    budget = (whole - tables + 2 * (tables - (1 - SHARE) * percepts)) / AIM
+    before = measured(copy)
+    rows = before.by_table[PERCEPTS]
+    left = {**before.by_table, PERCEPTS: round(SHARE * rows)}
+    budget = replace(before, by_table=left, thumbnails=round(SHARE * before.thumbnails)).peak / AIM
     with Memory.open(copy, "w", settings=MemorySettings(budget_mb=budget / 1e6)) as opened:
         slept = opened.sleep()
+    after = measured(copy)
     with mneme.open(copy) as asleep_now:
         judged = ask_all(asleep_now.ask, asked)
         report = asleep_now.check()
+    shutil.rmtree(copy)
     return {
         "budget": round(budget),
-        "bytes": {"before": whole, "after": bytes_in(copy)},
-        "bytes_of_percepts": {"before": percepts, "after": bytes_in(copy / TABLES / f"{PERCEPTS}.lance")},
+        "bytes": {"before": before.total, "after": after.total},
+        "bytes_of_percepts": {"before": rows + before.thumbnails, "after": after.by_table[PERCEPTS] + after.thumbnails},
         "sound": report.ok,
         "percepts": report.percepts,
         "forgotten": slept.forgotten if slept is not None else 0,
@@ -219,19 +162,62 @@ def asleep(memory: Path, asked: Sequence[Asked]) -> dict[str, Any]:
     }
 
 
+def show(result: dict[str, Any]) -> None:
+    """Prints the shares that are right, from percepts and from pixels side by side, and what is wrong."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    fed = {"percepts": result, "pixels": result.get("from_pixels", {})}
+    fed = {name: figures for name, figures in fed.items() if "right" in figures}
+    table = Table("", title=f"right, seed {result['seed']}, {result['hours']:.2f} h, {result['machine']}")
+    for name in fed:
+        for title in (f"from {name}", "at a tenth", "FIFO", "named"):
+            table.add_column(title)
+    for kind, share in next(iter(fed.values()))["right"].items():
+        row = []
+        for figures in fed.values():
+            rights = (figures["right"], figures["slept"]["right"], figures["fifo"]["right"])
+            row += [f"{right[kind]['right']:.3f}" for right in rights]
+            row.append(f"{figures['named'][kind]:.3f}" if kind in figures["named"] else "-")
+        table.add_row(f"{kind} ({share['asked']})", *row)
+    console.print(table)
+    for name, figures in fed.items():
+        slept = figures["slept"]
+        sizes = slept["bytes_of_percepts"]
+        console.print(
+            f"from {name}: {figures['percepts']} percepts, {figures['events']} events, {figures['places']} places, "
+            f"made in {figures['made_s']} s, asked in {figures['ask_ms']['median']:.0f} ms (median); "
+            f"asleep {slept['percepts']} percepts in {sizes['after'] / sizes['before']:.3f} of their bytes; "
+            f"wrong: {figures['faults'] or 'nothing'}"
+        )
+        for miss in figures["wrong"]:
+            console.print(f"  {miss['question']} {', '.join(miss['expected'])}: {miss['got']}", style="dim")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hours", type=float, default=8.0)
     parser.add_argument("--minutes", type=float, help="instead of --hours")
+    parser.add_argument("--only", choices=("percepts", "pixels"), help="feed it in this way alone")
     parser.add_argument("--posed", action="store_true", help="places from poses, not from the percepts' own words")
-    parser.add_argument("--keep", type=Path, help="keep the memory in this folder")
+    parser.add_argument("--unposed", action="store_true", help="pictures without the camera's poses")
+    parser.add_argument("--fps", type=float, default=FPS, help="pictures a second of the story")
+    parser.add_argument("--keep", type=Path, help="keep the memories in this folder")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     story = draw_apartment(given.seed, given.minutes or 60 * given.hours)
+    result = about(story)
     with nullcontext(given.keep) if given.keep else tempfile.TemporaryDirectory() as folder:
-        result = measure(story, Path(folder), posed=given.posed)
-    print(json.dumps(result, indent=1 if given.json else 2))
+        if given.only != "pixels":
+            result |= measure(story, Path(folder), posed=given.posed)
+        if given.only != "percepts":
+            result["from_pixels"] = measure_pixels(story, Path(folder), posed=not given.unposed, fps=given.fps)
+    if given.json:
+        print(json.dumps(result, indent=1))
+    else:
+        show(result)
     return 0
 
 

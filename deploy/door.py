@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -9,15 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MnemeError
+from ..memory.forget import Receipt
+from ..memory.target import Target
 from ..pipeline.cameras import CameraThread, parse_source
 from ..pipeline.live import Live
 from ..pipeline.mneme import Mneme, open_memory
-from ..records import Answer, Event, Evidence, Lane, MemoryTokens, Picture, to_s
+from ..records import Answer, Event, Evidence, Lane, MemoryTokens, Picture, to_ns, to_s
 from .metrics import Metrics
-from .problems import NotFoundError
+from .problems import BusyError, NotFoundError, ServerError
+
+log = logging.getLogger(__name__)
 
 ALL = "mneme"
 """The model of the OpenAI door that asks all streams."""
+SETTLING_S = 30.0
+"""For so long an erasure waits for what live streams were sent before it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,43 @@ class Door:
         """Errors: `NotFoundError` of an unknown stream, `MnemeError`."""
         self._refuse_unknown(stream)
         return self.memory.tokens(budget, query, lane, stream)
+
+    def forget(
+        self,
+        stream: str | None = None,
+        t0_s: float | None = None,
+        t1_s: float | None = None,
+        event: str | None = None,
+        place: str | None = None,
+        text: str | None = None,
+    ) -> Receipt:
+        """Erase one of these for good, as `Mneme.forget`; live streams go on.
+
+        What they were sent before this was asked for is perceived first: else it would come back a moment later.
+
+        Errors, with which nothing is changed: `MnemeError` of what says nothing, or two things; `NotFoundError` where
+        there is nothing of it, `BusyError` where a live stream is too far behind. `ServerError` of a disk that fails:
+        then nothing is changed either, or the erasure counts and the memory's next writer finishes it.
+        """
+        t0_ns, t1_ns = (None if t is None else to_ns(t) for t in (t0_s, t1_s))
+        Target(stream, t0_ns, t1_ns, event, place, text)  # refused before anything waits for it
+        behind = self.live.settle(None if stream is None else [stream], SETTLING_S)
+        if behind:
+            raise BusyError(
+                f"stream {behind[0]!r} is behind and may still hold it", "nothing was changed; try again in a moment"
+            )
+        self._refuse_unknown(stream)
+        try:
+            receipt = self.memory.forget(stream, t0_s, t1_s, event, place, text)
+        except MnemeError as error:
+            if type(error) is not MnemeError:
+                raise
+            kind = NotFoundError if error.__cause__ is None else ServerError
+            raise kind(error.fault, error.mend) from error
+        self.metrics.erasures.inc()
+        if not receipt.verified:
+            log.warning("an erasure left something on the disk: %s", "; ".join(receipt.searched.found[:3]))
+        return receipt
 
     def streams(self) -> list[str]:
         """The streams that can be asked."""

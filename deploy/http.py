@@ -1,4 +1,4 @@
-"""The HTTP application of a served memory: questions, events, tokens, chat, live streams, health and metrics."""
+"""The HTTP application of a served memory: questions, events, tokens, chat, erasure, live streams, metrics."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from ..errors import QuestionError
+from ..pipeline.receipts import plain_receipt
 from ..records import Answer, Lane
 from . import openai, problems, streams
 from .door import Door, plain_answer, plain_event, plain_tokens
@@ -42,6 +43,7 @@ def _unicode(text: str) -> str:
 
 Words = Annotated[str, Field(max_length=20_000), AfterValidator(_unicode)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_unicode)]
+Seconds = Annotated[float, Field(ge=0, le=4e9, allow_inf_nan=False)]
 
 
 class Question(BaseModel):
@@ -62,11 +64,25 @@ class TokensRequest(BaseModel):
     stream: Name | None = None
 
 
+class Forget(BaseModel):
+    """One of: a stream (or a span of it), an event, a place, words."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    stream: Name | None = None
+    t0_s: Seconds | None = None
+    t1_s: Seconds | None = None
+    event: Name | None = None
+    place: Name | None = None
+    text: Words | None = None
+
+
 def make_app(door: Door, token: str | None) -> ASGIApp:
     """The application over a door, behind its guard. `token`: the bearer token that is asked for, or None."""
     app = FastAPI(title="Mneme", docs_url=None, redoc_url=None)
     problems.install(app)
     limiter = anyio.CapacityLimiter(ASKING)
+    erasing = anyio.CapacityLimiter(1)  # of its own: erasures that wait for one another hold up no question
 
     async def in_thread(work: Callable[..., T], *args: Any) -> T:
         return await anyio.to_thread.run_sync(work, *args, limiter=limiter)
@@ -106,6 +122,16 @@ def make_app(door: Door, token: str | None) -> ASGIApp:
         if request.stream:
             return StreamingResponse(completion.streamed(), media_type="text/event-stream")
         return JSONResponse(completion.whole())
+
+    @app.post("/v1/forget")
+    async def forget(asked: Forget) -> Response:
+        receipt = await anyio.to_thread.run_sync(lambda: door.forget(**asked.model_dump()), limiter=erasing)
+        plain = plain_receipt(receipt)
+        if receipt.verified:
+            return JSONResponse(plain)
+        left = "; ".join(receipt.searched.found[:3])
+        detail = f"it is erased, but not gone from the disk ({left}); serve the memory anew, which tries again"
+        return problems.problem(500, detail, receipt=plain)
 
     @app.get("/v1/models")
     async def models() -> Response:

@@ -38,6 +38,7 @@ class Metrics:
         self.refused = Counter(
             "mneme_messages_refused", "Messages of live streams that were refused.", registry=self._registry
         )
+        self.erasures = Counter("mneme_erasures", "Erasures on request.", registry=self._registry)
 
     def text(self) -> bytes:
         """Everything as it stands."""

@@ -20,21 +20,33 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+
+class NotFoundError(MnemeError):
+    """A stream, a model or an event that is not there, or something of which nothing is remembered."""
+
+
+class BusyError(MnemeError):
+    """What cannot be done now, and may be in a moment."""
+
+
+class ServerError(MnemeError):
+    """A failure here that no other request would avoid: of the disk."""
+
+
+class PictureError(MnemeError):
+    """A picture that came in a request and cannot be used."""
+
+
 STATUS: tuple[tuple[type[MnemeError], int], ...] = (
+    (NotFoundError, 404),
     (LockedError, 409),
+    (ServerError, 500),
+    (BusyError, 503),
     (MissingError, 503),
     (MemoryFormatError, 503),
     (MnemeError, 400),
 )
 """The first that fits."""
-
-
-class NotFoundError(MnemeError):
-    """A stream, a model or an event that is not there."""
-
-
-class PictureError(MnemeError):
-    """A picture that came in a request and cannot be used."""
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
@@ -52,8 +64,6 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, 
 
 def of(error: MnemeError) -> Response:
     """The problem document of a fault that was raised on purpose."""
-    if isinstance(error, NotFoundError):
-        return problem(404, str(error))
     return problem(next(status for kind, status in STATUS if isinstance(error, kind)), str(error))
 
 

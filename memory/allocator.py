@@ -11,9 +11,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from typing import Any
 
 _ARROW_POOL = "ARROW_DEFAULT_MEMORY_POOL"
-_GLIBC = {"MALLOC_ARENA_MAX": (-8, 2), "MALLOC_MMAP_THRESHOLD_": (-3, 2**20), "MALLOC_TRIM_THRESHOLD_": (-1, 2**19)}
+_GLIBC = {"MALLOC_ARENA_MAX": (-8, 2), "MALLOC_MMAP_THRESHOLD_": (-3, 2**17), "MALLOC_TRIM_THRESHOLD_": (-1, 2**19)}
 """Environment variable -> (parameter of mallopt, value)."""
 
 
@@ -24,10 +25,7 @@ def steady_allocator() -> bool:
     and on another C library only Arrow's pool is chosen.
     """
     os.environ.setdefault(_ARROW_POOL, "system")
-    try:
-        mallopt = ctypes.CDLL(None).mallopt if sys.platform == "linux" else None
-    except (OSError, AttributeError):  # musl has none
-        mallopt = None
+    mallopt = _of_glibc("mallopt")
     if mallopt is None:
         return False
     took = True
@@ -36,3 +34,18 @@ def steady_allocator() -> bool:
             os.environ[name] = str(value)  # for the processes that it starts
             took = bool(mallopt(parameter, value)) and took
     return took
+
+
+def give_back() -> None:
+    """Gives the system the pages that are free, after work that took many; elsewhere than on glibc nothing."""
+    trim = _of_glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_glibc(name: str) -> Any:
+    """A function of the C library; None where it has none of that name, as musl."""
+    try:
+        return getattr(ctypes.CDLL(None), name) if sys.platform == "linux" else None
+    except (OSError, AttributeError):
+        return None

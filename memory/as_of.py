@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from ..errors import MnemeError
 from ..records import to_ns, to_s
 from . import ledger
-from .ledger import Entry
+from .ledger import Entry, TableState
 
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{2}(?:\.\d+)?)")
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*s")
@@ -73,13 +73,13 @@ def find(table: Any, as_of: AsOf) -> Entry:
                 raise MnemeError(
                     f"there is no commit #{as_of.value}", f"this memory has #1 to #{last.commit}"
                 )  # fmt: skip
-            return ledger.at(table, as_of.value)
+            return _at(table, as_of.value, last)
         case "wall":
             number = _latest_at(table, as_of.value)
             if number is None:
                 first = told(ledger.at(table, 1).committed_ns)
                 raise MnemeError(f"this memory was begun at {first}", "ask for a later time")
-            return ledger.at(table, number)
+            return _at(table, number, last)
         case "stream":
             return _covering(table, last, stream_of(last, as_of), as_of.value)
 
@@ -99,17 +99,24 @@ def stream_of(entry: Entry, as_of: AsOf) -> str:
 def oldest(table: Any, opens: Callable[[Entry], bool]) -> Entry | None:
     """The first commit whose versions of the tables are still there, where `opens` says so of one; they go in order."""
     low, high = 1, table.count_rows()
-    if not opens(ledger.at(table, high)):
+    last = ledger.at(table, high)
+    if not opens(last):
         return None
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if opens(ledger.at(table, middle)) else (middle + 1, high)
+        low, high = (low, middle) if opens(_at(table, middle, last)) else (middle + 1, high)
     return ledger.at(table, low)
 
 
 def told(t_ns: int) -> str:
     """A wall-clock time in words."""
     return datetime.fromtimestamp(to_s(t_ns), UTC).isoformat(timespec="seconds")
+
+
+def _at(table: Any, commit: int, last: Entry) -> Entry:
+    """A row; one that was shortened (`shorten`) names versions 0 of the tables, which there never were."""
+    entry = ledger.at(table, commit)
+    return entry if entry.tables else replace(entry, tables=dict.fromkeys(last.tables, TableState(0, 0)))
 
 
 def _latest_at(table: Any, t_ns: int) -> int | None:
@@ -129,4 +136,8 @@ def _covering(table: Any, last: Entry, stream: str, t_ns: int) -> Entry:
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if covers(ledger.at(table, middle)) else (middle + 1, high)
+    before = _at(table, max(1, low - 1), last)
+    short = before.kind == "forget" or not any(state.version for state in before.tables.values())
+    if short and not before.streams:
+        return before  # the first may be among those that were shortened: that is refused, and nothing else is shown
     return ledger.at(table, low)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from ..errors import SettingsError
 from ..records import Vector, to_ns
@@ -39,6 +40,34 @@ class Looking(Protocol):
         ...
 
 
+@runtime_checkable
+class Lasting(Protocol):
+    """Boundaries that an interruption does not change: what they know is put down, and taken up again."""
+
+    def state(self) -> dict[str, Any]:
+        """What later cuts depend on, right after a push: plain values as JSON has them, and arrays."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """After `resume`: goes on as if they had not been left. What they knew then may be pushed again.
+
+        Raises KeyError, TypeError or ValueError of the state of another detector.
+        """
+        ...
+
+    def keep(self, stays: Callable[[int], bool]) -> None:
+        """Lets go of what was seen at times that do not stay."""
+        ...
+
+
+class Detector(Boundaries, Protocol):
+    """What `Detected` makes lasting (`operators/segment.py`, `operators/surprise_online.py`)."""
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+
+
 def make_boundaries(settings: MemorySettings | None = None, change_lag: int = 0) -> Boundaries:
     """The detector that the settings name. change_lag: as `segment.BoundarySettings` has it.
 
@@ -56,15 +85,76 @@ def make_boundaries(settings: MemorySettings | None = None, change_lag: int = 0)
         )
     change = CausalBoundaries(BoundarySettings(change_lag=change_lag, min_event_ns=least, max_event_ns=most))
     if settings.boundaries == "change":
-        return change
+        return Detected(change)
     surprise = SurpriseBoundaries(SurpriseSettings(min_event_ns=least, max_event_ns=most))
-    return surprise if settings.boundaries == "surprise" else Either(change, surprise, least)
+    return Detected(surprise if settings.boundaries == "surprise" else Either(change, surprise, least))
+
+
+class Detected:
+    """A detector's cuts. When it goes on from a state, the moments that the state knows already may come again.
+
+    Until they have all come, and with them the cuts that the last of them told, nothing is settled beyond the end of
+    the last closed event: as it was when they came first.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._pushed_ns = 0
+        self._told: list[int] = []
+        """By the last push."""
+        self._again_ns: int | None = None
+        """Until then moments come again."""
+        self._closed_ns = 0
+
+    @property
+    def settled_ns(self) -> int:
+        """No cut before this will still come."""
+        return self._detector.settled_ns if self._again_ns is None else self._closed_ns
+
+    def look(self, t_ns: int, vector: Vector) -> None:
+        if isinstance(self._detector, Looking):
+            self._detector.look(t_ns, vector)
+
+    def push(self, t_ns: int, change: float | None, loudness_db: float | None) -> list[int]:
+        again: list[int] = []
+        if self._again_ns is not None:
+            if t_ns < self._again_ns:
+                return []
+            again = self._told
+            if t_ns == self._again_ns:
+                self._again_ns = None
+                return list(again)
+            self._again_ns = None
+        self._told = [*again, *self._detector.push(t_ns, change, loudness_db)]
+        self._pushed_ns = t_ns
+        return list(self._told)
+
+    def flush(self) -> list[int]:
+        again = [] if self._again_ns is None else self._told
+        self._again_ns = None
+        return [*again, *self._detector.flush()]
+
+    def resume(self, closed_ns: int) -> None:
+        self._detector.resume(closed_ns)
+        self._told, self._again_ns, self._closed_ns = [], None, closed_ns
+
+    def state(self) -> dict[str, Any]:
+        return {"detected": {"pushed_ns": self._pushed_ns, "told": self._told}} | self._detector.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        known = state["detected"]
+        pushed_ns, told = int(known["pushed_ns"]), [int(cut) for cut in known["told"]]
+        self._detector.restore(state)
+        self._pushed_ns, self._told, self._again_ns = pushed_ns, told, pushed_ns
+
+    def keep(self, stays: Callable[[int], bool]) -> None:
+        _keep(self._detector, stays)
 
 
 class Either:
     """Cuts of two detectors, in order of time; of two that lie closer than an event may be long the earlier."""
 
-    def __init__(self, change: Boundaries, surprise: Boundaries, least_ns: int) -> None:
+    def __init__(self, change: Detector, surprise: Detector, least_ns: int) -> None:
         self._both = (change, surprise)
         self._least_ns = least_ns
         self._waiting: list[int] = []
@@ -96,6 +186,20 @@ class Either:
         for each in self._both:
             each.resume(closed_ns)
 
+    def state(self) -> dict[str, Any]:
+        own = {"both": {"cut_ns": self._cut_ns, "waiting": sorted(self._waiting)}}
+        return own | self._both[0].state() | self._both[1].state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        cut_ns, waiting = state["both"]["cut_ns"], [int(cut) for cut in state["both"]["waiting"]]
+        for each in self._both:
+            each.restore(state)
+        self._cut_ns, self._waiting = cut_ns, waiting
+
+    def keep(self, stays: Callable[[int], bool]) -> None:
+        for each in self._both:
+            _keep(each, stays)
+
     def _told(self, until_ns: int | None) -> list[int]:
         ready = sorted(cut for cut in self._waiting if until_ns is None or cut <= until_ns)
         self._waiting = [cut for cut in self._waiting if until_ns is not None and cut > until_ns]
@@ -105,3 +209,11 @@ class Either:
                 told.append(cut)
                 self._cut_ns = cut
         return told
+
+
+def _keep(detector: Detector, stays: Callable[[int], bool]) -> None:
+    """Of detectors only those that look hold anything of what was seen."""
+    from ..operators.surprise_online import SurpriseBoundaries
+
+    if isinstance(detector, SurpriseBoundaries | Either):
+        detector.keep(stays)

@@ -47,6 +47,10 @@ class Forgetting:
     """Rows that go."""
     tokens: int
     """Percepts that lose their tokens and stay."""
+    rows_held: int = 0
+    """Of `row_bytes`, what could go, about: of all percepts that may be forgotten."""
+    pictures_held: int = 0
+    """Bytes of their thumbnails, about."""
 
 
 def forgetting(
@@ -58,17 +62,20 @@ def forgetting(
     stream that has not ended its last closed event and what is open stay: going on needs them.
     """
     rows = snapshot.rows(tables.PERCEPTS, _COLUMNS)
-    rows = rows.filter(_loose(snapshot, rows)) if len(rows) else rows
-    if not len(rows) or free <= 0:
+    loose = _loose(snapshot, rows) if len(rows) else np.zeros(0, np.bool_)
+    if not loose.any():
         return Forgetting(snapshot.commit, (), (), 0, 0)
-    states = {state.stream.id: state for state in snapshot.streams()}
-    strength = strengths(rows, states, now_ns, cast("Law", settings.law))
     dims = {space.name: space.dim for space in snapshot.manifest.spaces}
     width = np.array([2 * dims.get(name or "", 0) for name in rows["space"].to_pylist()], np.int64)
     tokens = rows["token_count"].fill_null(0).to_numpy() * width
     pictures = np.where(rows["thumbnail"].is_valid().to_numpy(zero_copy_only=False), picture_bytes, 0)
     each = max(_ROW, (row_bytes - int(tokens.sum())) // len(rows))
-    parts = np.stack([pictures, tokens, np.full(len(rows), each)], axis=1).astype(np.int64)  # [n, 3]
+    parts = np.stack([pictures, tokens, np.full(len(rows), each)], axis=1).astype(np.int64)[loose]  # [n, 3]
+    rows, rows_held, pictures_held = rows.filter(loose), int(parts[:, 1:].sum()), int(parts[:, 0].sum())
+    if free <= 0:
+        return Forgetting(snapshot.commit, (), (), 0, 0, rows_held, pictures_held)
+    states = {state.stream.id: state for state in snapshot.streams()}
+    strength = strengths(rows, states, now_ns, cast("Law", settings.law))
     gone = _gone(rows, strength, parts, free)
     ids = np.array(rows["id"].to_pylist(), object)
     paths = rows["thumbnail"].to_numpy(zero_copy_only=False)
@@ -82,6 +89,8 @@ def forgetting(
         tuple(sorted(paths[named])),
         int(lost.sum()),
         int((gone[:, 1] & (parts[:, 1] > 0) & ~lost).sum()),
+        rows_held,
+        pictures_held,
     )
 
 

@@ -61,7 +61,7 @@ def check(snapshot: StoredSnapshot) -> Report:
 
 def _long_term(snapshot: StoredSnapshot) -> Iterator[str]:
     """What is wrong with the files of long-term memory that streams name."""
-    for path in token_state.named(snapshot.entry.streams.values()):
+    for path in token_state.named(snapshot.entry.streams.values(), checkpoints=False):
         try:
             token_state.load(snapshot.root, path)
         except MemoryFormatError as error:

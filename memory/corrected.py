@@ -7,12 +7,12 @@ there. A source is known by its digest, under whatever name it is watched; one w
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..records import NS_PER_S, Stream, Vector
-from .boundaries import Boundaries, Looking
+from .boundaries import Boundaries, Lasting, Looking
 from .erased import Erased, is_source
 
 REACH_NS = NS_PER_S
@@ -115,6 +115,18 @@ class Corrected:
         """What was corrected before stands in the events that are closed."""
         self._own = [cut for cut in self._own if cut > closed_ns]
         self._boundaries.resume(closed_ns)
+
+    def state(self) -> dict[str, Any]:
+        """Its own cuts are known from the corrections and from how far events are closed."""
+        return self._boundaries.state() if isinstance(self._boundaries, Lasting) else {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        if isinstance(self._boundaries, Lasting):
+            self._boundaries.restore(state)
+
+    def keep(self, stays: Callable[[int], bool]) -> None:
+        if isinstance(self._boundaries, Lasting):
+            self._boundaries.keep(stays)
 
     def _told(self, found: Sequence[int], own: Sequence[int]) -> list[int]:
         return sorted({*(cut for cut in found if not self._is_corrected(cut)), *own})

@@ -1,10 +1,10 @@
 """Correcting where events end: two made one, or one made two, as a person says.
 
 The plan is pure, a change of a snapshot's rows. The events concerned are built again from their percepts, as a
-recording would have built them, and keep their strength (of two the greater). An event's id is a hash of its span and
-its number, so every later event of the stream gets a new one; links, summaries and long-term memory that name it
-follow. What was found of the events as they were, links and summaries, goes: sleep makes it again. Events tile the
-stream as before, and no percept is touched.
+recording would have built them, and keep their strength (of two the greater). What they tell of percepts that the
+budget forgot they keep too (`remains`). An event's id is a hash of its span and its number, so every later event of the
+stream gets a new one; links, summaries and long-term memory that name it follow. What was found of the events as they
+were, links and summaries, goes: sleep makes it again. Events tile the stream as before, and no percept is touched.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .corrected import REACH_NS, Correction, correction_of
 from .episodic import Summariser, build_event, in_order
 from .ledger import StreamState
 from .longterm import LongTermSettings
+from .remains import holds_more, joined_with
 from .store import StoredSnapshot
 from .writer import Writer
 
@@ -46,6 +47,8 @@ class Correcting:
     """Ids of later events -> their new ones."""
     members: Mapping[str, tuple[Percept, ...]]
     """Id of an event that came of it -> its percepts, in order."""
+    partly: bool
+    """Whether these are not all the percepts that there were."""
 
 
 def merging(snapshot: StoredSnapshot, event: str, with_next: bool, summarise: Summariser) -> Correcting:
@@ -127,10 +130,12 @@ def _planned(
     """gone: neighbours. spans: of what takes their place, end to end over the same time. cut_ns: what was corrected."""
     first = gone[0].ordinal
     held = _members(snapshot, gone)
+    was = [(each, [percept for percept in held if percept.id in set(each.percepts)]) for each in gone]
     made, members = [], {}
     for ordinal, (t0_ns, t1_ns) in enumerate(spans, first):
         own = tuple(percept for percept in held if t0_ns <= percept.t0_ns < t1_ns)
         event = build_event(state.stream.id, t0_ns, t1_ns, ordinal, own, summarise)
+        event = joined_with(event, own, was, summarise)
         made.append(replace(event, strength=max(each.strength for each in gone)))
         members[event.id] = own
     shift = len(made) - len(gone)
@@ -153,7 +158,8 @@ def _planned(
         note={"corrections": [each.plain() for each in corrections]},
     )
     after = replace(state, events=state.events + shift)
-    return Correcting(tuple(made), corrections, changes, after, tuple(gone), renamed, members)
+    partly = any(holds_more(each, own, summarise) for each, own in was)
+    return Correcting(tuple(made), corrections, changes, after, tuple(gone), renamed, members, partly)
 
 
 def _close(state: StreamState, gone: Sequence[Event], cut_ns: int) -> list[int]:
@@ -231,5 +237,8 @@ def _refed(snapshot: StoredSnapshot, made: Correcting, settings: LongTermSetting
     memory = token_state.load(snapshot.root, path, settings, frozen=False)
     if memory.events <= made.gone[0].ordinal:
         return made.state
-    memory.recast(made.gone, made.renamed, [(event, made.members[event.id]) for event in made.events])
+    if made.partly and memory.events > made.gone[-1].ordinal:
+        memory.handed_on(made.gone, made.renamed, made.events)
+    else:
+        memory.recast(made.gone, made.renamed, [(event, made.members[event.id]) for event in made.events])
     return replace(made.state, tokens=token_state.save(snapshot.root, made.state.stream.id, memory))

@@ -16,15 +16,18 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import MemoryFormatError, MnemeError
 from ..records import Space
-from . import corrected, erased, ledger, manifest, tables, token_state
+from . import corrected, erased, ledger, manifest, tables, thumbnails, token_state
 from .changes import Changes
+from .durable import flush_names
 from .faults import mended
+from .lock import FILE as LOCK_FILE
 from .lock import WriterLock
 from .settings import MemorySettings
 from .store import StoredSnapshot
@@ -33,6 +36,10 @@ from .writer import Writer
 FILE, FORMAT, VERSION = "export.json", "mneme export", 1
 _TOGETHER = 20_000
 """Rows that are stored in one commit."""
+_BUILDING = "import.new"
+"""Where in the folder a memory is built: what is under it belongs to the import, and is no memory yet."""
+_PARTS = (tables.FOLDER, thumbnails.FOLDER, token_state.FOLDER)
+"""The folders of a memory that an export fills."""
 _ORDER = ("stream", "t0_ns", "first_ns", "t1_ns", "lane", "camera", "ordinal", "id")
 """What rows are sorted by, as far as a table has it."""
 
@@ -62,7 +69,7 @@ def export(snapshot: StoredSnapshot, folder: Path) -> Exchanged:
         found = {name: _sorted(snapshot.rows(name)) for name in tables.VERSIONED}
         for name, rows in found.items():
             _write(folder / f"{name}.arrow", rows)
-        states = [replace(state, successor=None) for state in snapshot.streams()]
+        states = [replace(state, checkpoint=None, successor=None) for state in snapshot.streams()]
         pictures = {path for path in found[tables.PERCEPTS]["thumbnail"].to_pylist() if path is not None}
         for path in [*sorted(pictures), *sorted(token_state.named(states))]:
             if (snapshot.root / path).is_file():  # one that is missing is missing; `mneme check` says so
@@ -87,30 +94,48 @@ def export(snapshot: StoredSnapshot, folder: Path) -> Exchanged:
     return Exchanged(stated["rows"], len(files) + 1, size, stated["content_sha256"])
 
 
-def bring_in(folder: Path, path: Path, clock: Callable[[], int] = time.time_ns) -> Exchanged:
-    """Makes a memory at `path` of an export; nothing is left there where that fails.
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """What `export.json` says."""
 
-    clock: wall-clock nanoseconds since 1970, for the ledger. Raises `MemoryFormatError` of a folder that is no
-    export or whose files are not those that it was written with, and where something stands at `path`.
+    manifest: manifest.Manifest
+    streams: Mapping[str, ledger.StreamState]
+    rows: Mapping[str, int]
+    files: tuple[str, ...]
+    content_sha256: str
+
+
+def bring_in(folder: Path, path: Path, clock: Callable[[], int] = time.time_ns) -> Exchanged:
+    """Makes a memory at `path` of an export; where that fails nothing is left of it, and what others have made stays.
+
+    It is a memory from one instant on, whole: until then, and after a crash, it is none. clock: wall-clock nanoseconds
+    since 1970, for the ledger. Raises `MemoryFormatError` of a folder that is no export or whose files are not those
+    that it was written with, and where something stands at `path`; `LockedError` where another process makes one there.
     """
     stated = _read(folder)
     root = path.absolute()
-    manifest.refuse_foreign(root)
+    _refuse_foreign(root)
     there = root.exists()
-    try:
-        with mended("making", root):
-            _make(folder, stated, root, clock)
-        snapshot = StoredSnapshot(root)
-        found = content_hash(snapshot)
-        if found != stated["content_sha256"]:
-            raise MemoryFormatError(f"{folder} does not hold what it says", "export it again")
-    except BaseException:
-        shutil.rmtree(root, ignore_errors=True)
-        if there:
-            root.mkdir()
-        raise
-    size = sum((folder / name).stat().st_size for name in stated["files"])
-    return Exchanged(stated["rows"], len(stated["files"]) + 1, size, found)
+    with mended("making", root):
+        root.mkdir(parents=True, exist_ok=True)
+        lock = WriterLock(root, clock())
+        try:
+            _refuse_foreign(root)  # others may have made one until the lock was taken
+            try:
+                _clear(root)
+                _build(folder, stated, root / _BUILDING, clock)
+                _move(root / _BUILDING, root)
+            except BaseException:
+                _clear(root)
+                if not there and not (root / manifest.FILE).exists():
+                    (root / LOCK_FILE).unlink(missing_ok=True)
+                    with suppress(OSError):
+                        root.rmdir()
+                raise
+        finally:
+            lock.release()
+    size = sum((folder / name).stat().st_size for name in stated.files)
+    return Exchanged(stated.rows, len(stated.files) + 1, size, stated.content_sha256)
 
 
 def content_hash(snapshot: StoredSnapshot) -> str:
@@ -118,46 +143,74 @@ def content_hash(snapshot: StoredSnapshot) -> str:
     return _hash_of({name: snapshot.rows(name, _hashed(name)) for name in (tables.PERCEPTS, tables.EVENTS)})
 
 
-def _make(folder: Path, stated: Mapping[str, Any], root: Path, clock: Callable[[], int]) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    lock = WriterLock(root, clock())
-    try:
-        spaces = tuple(Space(**space) for space in stated["spaces"])
-        spans = erased.from_plain(stated["erased"])
-        told = corrected.from_plain(stated.get("corrections", ()))
-        manifest.write(root, manifest.Manifest(stated["profile"], spaces, erased=spans, corrections=told))
-        writer = Writer(root, MemorySettings(horizon_s=0.0), clock)
-        for name in stated["files"]:
-            if "/" in name:
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(folder / name, root / name)
-        streams = ledger.from_plain(stated["streams"])
-        for name in tables.VERSIONED:
-            rows = _load(folder / f"{name}.arrow", tables.schemas(spaces)[name])
-            for first in range(0, len(rows), _TOGETHER):
-                writer.apply("import", Changes(put={name: rows.slice(first, _TOGETHER)}, streams=streams))
-        writer.apply("import", Changes(streams=streams, note={"content_sha256": stated["content_sha256"]}))
-        writer.compact(history=False)
-    finally:
-        lock.release()
+def _refuse_foreign(root: Path) -> None:
+    """`MemoryFormatError` where a memory cannot be made; what an import that was cut off left does not count."""
+    if not (root / _BUILDING).is_dir() or (root / manifest.FILE).exists():
+        manifest.refuse_foreign(root)
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _clear(root: Path) -> None:
+    """Removes what an import has made in a folder that is no memory yet. For the holder of its lock."""
+    if (root / _BUILDING).is_dir() and not (root / manifest.FILE).exists():
+        for name in _PARTS:
+            shutil.rmtree(root / name, ignore_errors=True)
+        shutil.rmtree(root / _BUILDING, ignore_errors=True)
+
+
+def _build(folder: Path, stated: _Stated, root: Path, clock: Callable[[], int]) -> None:
+    """The memory of an export, in a folder of its own, and looked at whether it is what the export says."""
+    root.mkdir()
+    manifest.write(root, stated.manifest)
+    writer = Writer(root, MemorySettings(horizon_s=0.0), clock)
+    for name in stated.files:
+        if "/" in name:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, root / name)
+    schemas = tables.schemas(stated.manifest.spaces)
+    for name in tables.VERSIONED:
+        rows = _load(folder / f"{name}.arrow", schemas[name])
+        for first in range(0, len(rows), _TOGETHER):
+            writer.apply("import", Changes(put={name: rows.slice(first, _TOGETHER)}, streams=stated.streams))
+    writer.apply("import", Changes(streams=stated.streams, note={"content_sha256": stated.content_sha256}))
+    writer.compact(history=False)
+    writer.close()
+    if content_hash(StoredSnapshot(root)) != stated.content_sha256:
+        raise MemoryFormatError(f"{folder} does not hold what it says", "export it again")
+
+
+def _move(built: Path, root: Path) -> None:
+    """Makes the folder the memory that was built in it: the manifest, which says that it is one, comes last."""
+    for name in (*_PARTS, manifest.FILE):
+        if (built / name).exists():
+            (built / name).rename(root / name)
+            flush_names(root)
+    shutil.rmtree(built, ignore_errors=True)
+
+
+def _read(folder: Path) -> _Stated:
     """What `export.json` says, of a folder whose files are all there and as they were written."""
     try:
         stated: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
         if stated["format"] != FORMAT or stated["version"] != VERSION:
             raise ValueError(f"its format is {stated['format']!r} {stated['version']!r}")
         for name, digest in stated["files"].items():
-            if Path(name).is_absolute() or ".." in Path(name).parts:
+            parts = Path(name).parts
+            if Path(name).is_absolute() or ".." in parts or (len(parts) > 1 and parts[0] not in _PARTS):
                 raise ValueError(f"it names {name!r}")
             if not (folder / name).is_file() or _digest(folder / name) != digest:
                 raise ValueError(f"{name} is not as it was written")
+        spaces = tuple(Space(**space) for space in stated["spaces"])
+        tables.check_spaces(spaces)
+        spans, told = erased.from_plain(stated["erased"]), corrected.from_plain(stated.get("corrections", ()))
+        made = manifest.Manifest(str(stated["profile"]), spaces, erased=spans, corrections=told)
+        streams, rows = ledger.from_plain(stated["streams"]), dict(stated["rows"])
+        return _Stated(made, streams, rows, tuple(stated["files"]), str(stated["content_sha256"]))
     except FileNotFoundError as error:
         raise MemoryFormatError(f"{folder} is no export: it has no {FILE}", "give what mneme export wrote") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except KeyError as error:
+        raise MemoryFormatError(f"{folder / FILE} lacks {error}", "export it again") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise MemoryFormatError(f"{folder} cannot be read: {error}", "export it again") from error
-    return stated
 
 
 def _sorted(rows: Any) -> Any:

@@ -49,6 +49,10 @@ def mended(doing: str, path: Path, *, kept: bool = False) -> Iterator[None]:
     except MnemeError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, UnicodeEncodeError):  # half of a pair of UTF-16, or a name in another encoding
+            raise MnemeError(
+                f"{doing} {path} failed: {error.object!r:.80} is no text", "give words in UTF-8"
+            ) from error
         number = error_number(error)
         if number in _MENDS:
             fault, mend = _MENDS[number]

@@ -16,19 +16,15 @@ from typing import Any
 
 from ..errors import MnemeError
 from ..records import Percept, Stream
-from . import ledger, purge, tables, token_state
+from . import checkpoint, ledger, purge, tables, token_state
 from .episodic import Summariser
-from .erased import Erased, joined
+from .erased import FOREVER, Erased, joined, span_of
 from .reach import Reach, reach
+from .rebuilt import telling
 from .recorder import Recorder
-from .target import Target, phrase, spans_of
+from .target import Target, phrase, sources, spans_of
 from .verify import Search, Searched, verify
 from .writer import Writer
-
-_TELLING = 12
-"""Characters from which on a text that goes is looked for in gists and notes: shorter ones are anybody's words."""
-_MOST = 1000
-"""Texts that are looked for, at most: the longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,8 @@ class Receipt:
     spans: tuple[Erased, ...]
     percepts: int
     events: int
-    """Events that lost percepts; they stay as spans of time, or go with their stream."""
+    """Events that lost percepts, or the words and vectors that percepts had left which the budget forgot before; they
+    stay as spans of time, or go with their stream."""
     thumbnails: int
     prototypes: int
     """Of long-term memory: gone, or made anew without the events that lost percepts."""
@@ -48,7 +45,7 @@ class Receipt:
     """Gists and summaries that were made anew, or went."""
     links: int
     places: int
-    """Places that went or are counted anew."""
+    """Places that went, are counted anew, or lost their name."""
     commit: int
     ledger_sha256: str
     """Of the commit's row in the ledger (`ledger.digest`)."""
@@ -59,7 +56,7 @@ class Receipt:
 def forget(target: Target, writer: Writer, recorders: Sequence[Recorder], summarise: Summariser) -> Receipt:
     """Erases what the target names; nothing is left of it when this returns a verified receipt. O(rows).
 
-    recorders: those of streams that have not ended; they go on afterwards.
+    recorders: those of streams that have not ended, all of them: none begins meanwhile. They go on afterwards.
 
     Raises `MnemeError` where there is nothing of the kind, or where the disk fails; then either nothing was changed or
     the erasure counts, and the next writer finishes it.
@@ -75,10 +72,14 @@ def forget(target: Target, writer: Writer, recorders: Sequence[Recorder], summar
         said = phrase(target.text or "")
         reached = reach(spans, gone, writer, summarise, said)
         waiting = _within(pending, spans)
-        if not reached.percepts and not waiting and not gone:
-            raise MnemeError("nothing is remembered of that", "nothing was changed")
+        if reached.empty and not waiting and not gone:
+            fault = "these words stand nowhere in this memory" if said else "nothing is remembered of that"
+            raise MnemeError(fault, "nothing was changed")
         staying = {name: state for name, state in writer.streams.items() if name not in gone}
         streams, prototypes = token_state.without(writer.root, staying, reached.events)
+        streams = checkpoint.without(streams, [*spans, *_whole(reached.renamed, writer)])
+        watched = [source.source for state in staying.values() for source in sources(state)]
+        watched += [recorder.stream.source for recorder in recorders]
         counts = {
             "percepts": len(reached.percepts | waiting),
             "events": len(reached.events),
@@ -92,13 +93,13 @@ def forget(target: Target, writer: Writer, recorders: Sequence[Recorder], summar
             "asked": target.kind,
             "spans": [span.plain() for span in spans],
             "gone": sorted(gone),
-            "copies": sorted(_copies(writer, gone)),
+            "copies": sorted(purge.unnamed_copies(writer.root, watched)),
             **counts,
         }
         entry = writer.erase(replace(reached.changes, streams=streams, note=note), spans)
         for recorder in recorders:
             recorder.erase()
-        searched = verify(writer.root, _search(reached, spans, said))
+        searched = verify(writer.root, _search(reached, spans, said, watched))
         if searched.clean:
             writer.erasure_ends()
     return Receipt(
@@ -131,6 +132,8 @@ def _bounded(
             rows = writer.read(tables.PERCEPTS, own, ["t0_ns", "t1_ns"]).to_pylist()
             held = [p for r in recorders if r.stream.id == span.stream for p in r.waiting()]
             ends = [max(row["t1_ns"], row["t0_ns"] + 1) for row in rows] + [max(p.t1_ns, p.t0_ns + 1) for p in held]
+            known = (r.moment_ns for r in recorders if r.stream.id == span.stream)
+            ends += [t_ns + 1 for t_ns in known if t_ns is not None]  # what was said by then may be told later
             state = writer.streams.get(span.stream)
             span = replace(span, t1_ns=max([*ends, state.seen_ns if state else 0, 1]))
         made.append(span)
@@ -146,16 +149,14 @@ def _within(pending: Sequence[tuple[Stream, Percept]], spans: Sequence[Erased]) 
     )
 
 
-def _copies(writer: Writer, gone: Collection[str]) -> set[str]:
-    """The memory's own copies of sources that no stream that stays came from."""
-    of = {name: purge.copy_of(writer.root, state.stream.source) for name, state in writer.streams.items()}
-    stay = {copy for name, copy in of.items() if name not in gone}
-    return {copy for name, copy in of.items() if name in gone and copy is not None and copy not in stay}
+def _whole(streams: Collection[str], writer: Writer) -> list[Erased]:
+    """All of the sources of some streams: what their recordings had put down names places as they were called."""
+    known = [writer.streams[name] for name in sorted(streams) if name in writer.streams]
+    return [span_of(source, 0, FOREVER) for state in known for source in sources(state)]
 
 
-def _search(reached: Reach, spans: Sequence[Erased], said: str) -> Search:
-    telling = sorted((words for words in reached.words if len(words) >= _TELLING), key=lambda w: (-len(w), w))
-    return Search(reached.percepts, spans, reached.vectors, telling[:_MOST], said)
+def _search(reached: Reach, spans: Sequence[Erased], said: str, watched: Sequence[str]) -> Search:
+    return Search(reached.percepts, spans, reached.vectors, telling(reached.words), said, watched)
 
 
 def _asked(target: Target) -> dict[str, Any]:

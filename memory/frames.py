@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..records import Event, Lane, Percept, Space, Vector
+from . import tables
 from .erased import Erased
 from .ledger import StreamState
 from .longterm import LongTerm
@@ -28,6 +30,10 @@ MOST_PERCEPTS = 1024
 """Percepts that are kept with all their tokens, at most."""
 MOST_MERGED = 32
 """Merged rows that are kept: the past changes when an event closes, the older part of the open one now and then."""
+_FAR = 1000
+"""Commits since the last question for which it is not asked any more what they were."""
+_ADDING = frozenset(("observe", "compact", "widen", "recover", "name"))
+"""Kinds of commits that leave the rows of closed events as they are, and at most add some."""
 OPEN = "open:"
 """What stands before a stream's name as the source of tokens whose event is not closed, and so has no id yet."""
 
@@ -62,6 +68,8 @@ class FrameCache:
         self.closed: OrderedDict[tuple[str, int, str, Lane], list[Frame]] = OrderedDict()
         self.open: dict[tuple[str, int, Lane], tuple[int, dict[str, Frame]]] = {}
         """(stream, take, lane) -> up to when it is complete, and the frames by id."""
+        self.states: dict[str, StreamState] = {}
+        """The streams as they stood at that commit."""
         self.percepts: OrderedDict[tuple[int, str], Percept] = OrderedDict()
         """(take, id) -> with vector and tokens."""
         self.merged: OrderedDict[tuple[Any, ...], list[Any]] = OrderedDict()
@@ -73,6 +81,43 @@ class FrameCache:
             for kept in (self.events, self.starts, self.closed, self.open, self.percepts, self.merged):
                 kept.clear()
             self.commit, self.erased = -1, erased
+
+    def look(self, snapshot: StoredSnapshot) -> None:
+        """Sees the closed events of a snapshot: all of them, or where the earlier ones stand as before those since."""
+        states = {state.stream.id: state for state in snapshot.streams()}
+        since = self._since(snapshot, states)
+        if since is None:
+            self.see(snapshot.events(), snapshot.commit)
+        else:
+            by_stream: dict[str, list[Event]] = {}
+            for event in since:
+                by_stream.setdefault(event.stream, []).append(event)
+            for name, late in by_stream.items():
+                starts, events = self.starts.get(name, ([], []))
+                self.starts[name] = ([*starts, *(e.t0_ns for e in late)], [*events, *late])
+            if since:
+                self.events = [event for name in sorted(self.starts) for event in self.starts[name][1]]
+            self.commit = snapshot.commit
+        self.states = states
+
+    def _since(self, snapshot: StoredSnapshot, states: Mapping[str, StreamState]) -> list[Event] | None:
+        """The events that were closed since, in order of (stream, time); None where earlier ones may have changed."""
+        if not 0 <= snapshot.commit - self.commit <= _FAR or self.commit < 1 or not self.states.keys() <= states.keys():
+            return None
+        late = []
+        for name, state in states.items():
+            known = self.states.get(name, replace(state, closed_ns=0, events=0))
+            if state.take != known.take or state.closed_ns < known.closed_ns or state.events < known.events:
+                return None
+            if state.events > known.events:
+                late.append(f"(stream = {tables.literal(name)} AND t0_ns >= {known.closed_ns})")
+        if not snapshot.kinds_since(self.commit) <= _ADDING:
+            return None
+        rows = snapshot.rows(tables.EVENTS, filters=[f"({' OR '.join(late)})"]) if late else None
+        events = [] if rows is None else tables.events_of(rows, snapshot.manifest.spaces)
+        if len(self.events) + len(events) != sum(state.events for state in states.values()):
+            return None
+        return sorted(events, key=lambda event: (event.stream, event.t0_ns))
 
     def see(self, events: list[Event], commit: int) -> None:
         """The closed events as they stand at a commit, in order of (stream, time).
@@ -126,7 +171,7 @@ class LaneFrames:
         self._snapshot, self._cache = snapshot, cache
         cache.drop_erased(snapshot.manifest.erased)
         if cache.commit != snapshot.commit:
-            cache.see(snapshot.events(), snapshot.commit)
+            cache.look(snapshot)
         self._states = states = {state.stream.id: state for state in snapshot.streams()}
         self._takes = {name: state.take for name, state in states.items()}
         self._open: dict[str, list[Frame]] = {}
@@ -179,7 +224,7 @@ class LaneFrames:
             return unit(np.mean([f.vector for f in frames], axis=0)) if frames else None
         return event.vectors.get(self.space.name)
 
-    @property
+    @cached_property
     def _shared(self) -> frozenset[Lane]:
         """The lanes that are perceived in this space."""
         key = ("lanes", self.space.name, self._snapshot.commit)

@@ -39,8 +39,10 @@ def settle(table: Any) -> None:
             return
 
 
-def prune(root: Path, name: str, table: Any, now: datetime, horizon_s: float, share: float) -> None:
+def prune(root: Path, name: str, table: Any, now: datetime, horizon_s: float, share: float) -> int:
     """Removes the versions of a settled table that no commit since `now - horizon_s` names, and those too many.
+
+    Returns the first that stays.
 
     now: as Lance dates its versions. share: bytes of old versions, at most, as a share of the current one's; a
     little is always granted, of a share that is not 0.
@@ -58,8 +60,9 @@ def prune(root: Path, name: str, table: Any, now: datetime, horizon_s: float, sh
             _clean(table, now - made[first][0] + _SLACK if first < len(made) - 1 else timedelta(0))
             kept = first
         if first == len(made) - 1 or bytes_in(folder) <= allowed:
-            return
+            break
         first += max(1, (len(made) - first) // 2)
+    return int(made[first][1])
 
 
 def latest(table: Any) -> datetime:

@@ -38,6 +38,9 @@ class StreamState:
     """Which recording of the stream this is: its rows carry the number. Each replacement has the next higher one."""
     tokens: str | None = None
     """The file of its long-term memory, inside the memory (`token_state`); it may be some events behind."""
+    checkpoint: str | None = None
+    """The file of what its recording knew beyond rows at the end of the last closed event (`checkpoint`); None: a
+    stream that is done, or of which that is not known."""
     successor: StreamState | None = None
     """The take that will replace this one as soon as it is done; until then no reader sees it."""
 
@@ -170,5 +173,6 @@ def _stream_state(name: str, known: Mapping[str, Any]) -> StreamState:
         done=known["done"],
         take=known["take"],
         tokens=known.get("tokens"),
+        checkpoint=known.get("checkpoint"),
         successor=None if known["successor"] is None else _stream_state(name, known["successor"]),
     )

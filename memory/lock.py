@@ -10,14 +10,18 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import socket
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import LockedError
 
 FILE = "lock"
+_PLAIN = re.compile(r"[a-z][a-z-]{0,20}")
+"""The name of a command."""
 
 
 class WriterLock:
@@ -31,7 +35,7 @@ class WriterLock:
             holder = {
                 "pid": os.getpid(),
                 "host": socket.gethostname(),
-                "command": " ".join(sys.argv)[:200],
+                "command": _command(sys.argv),
                 "since": datetime.fromtimestamp(now_ns / 1e9, UTC).isoformat(timespec="seconds"),
             }
             os.ftruncate(self._fd, 0)
@@ -51,6 +55,18 @@ class WriterLock:
             os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = -1
+
+
+def _command(argv: Sequence[str]) -> str:
+    """The program and its command, without what it was told: a killed writer leaves this behind, words to be forgotten
+    must not stand in it.
+
+    >>> _command(["/usr/bin/mneme", "forget", "-m", "home.mneme", "--text", "the vault code"])
+    'mneme forget'
+    """
+    program = Path(argv[0]) if argv else Path("python")
+    named = program.parent.name if program.name == "__main__.py" else program.name
+    return " ".join([named, *(word for word in argv[1:2] if _PLAIN.fullmatch(word))])[:200]
 
 
 def is_held(folder: Path) -> bool:

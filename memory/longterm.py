@@ -79,6 +79,10 @@ class Bank:
         """The same bank, with events under other ids."""
         return Bank(tuple(p.renamed(names) for p in self.prototypes))
 
+    def handed_on(self, gone: Collection[str], made: Sequence[Event]) -> Bank:
+        """The same bank, with what these events gave given by those that lie over its time, end to end, instead."""
+        return Bank(tuple(_handed_on(p, gone, made) for p in self.prototypes))
+
     def _read(self, tokens: Vector) -> list[Prototype]:
         """The prototypes after tokens[n, d] gave them their attention, softmax(cos / T) over the nearest."""
         if not self.prototypes:
@@ -147,6 +151,16 @@ class LongTerm:
             self._take_up(event, percepts)
         self.events += len(made) - known
 
+    def handed_on(self, gone: Sequence[Event], names: Mapping[str, str], made: Sequence[Event]) -> None:
+        """As `recast`, of events whose percepts are not all there any more: what they gave stays, and is of `made`.
+
+        It has taken up all of `gone`.
+        """
+        self._refuse_frozen()
+        ids = {event.id for event in gone}
+        self.banks = {key: bank.handed_on(ids, made).renamed(names) for key, bank in self.banks.items()}
+        self.events += len(made) - len(gone)
+
     def _take_up(self, event: Event, percepts: Iterable[Percept]) -> None:
         by_key: dict[Key, list[Percept]] = {}
         for percept in percepts:
@@ -161,16 +175,31 @@ class LongTerm:
         """Takes out what these events (ids) gave; how many prototypes are gone or made anew without them."""
         self._refuse_frozen()
         touched = 0
-        for key, bank in self.banks.items():
+        for bank in self.banks.values():
             touched += sum(bool(p.events & set(events)) or p.owner in events for p in bank.prototypes)
-            self.banks[key] = bank.without(events)
+        left = {key: bank.without(events) for key, bank in self.banks.items()}
+        self.banks = {key: bank for key, bank in left.items() if bank.prototypes}
         return touched
 
     def prototypes(self, lane: Lane, space: str) -> Sequence[Prototype] | None:
-        """Those of a lane and space; None where it has never held any."""
+        """Those of a lane and space; None where it holds none."""
         bank = self.banks.get((lane, space))
         return None if bank is None else bank.prototypes
 
     def _refuse_frozen(self) -> None:
         if self.frozen:
             raise MnemeError("this long-term memory is shared by readers", "copy it before it is changed")
+
+
+def _handed_on(prototype: Prototype, gone: Collection[str], made: Sequence[Event]) -> Prototype:
+    def instead(t_ns: int) -> str:
+        return next((event.id for event in reversed(made) if event.t0_ns <= t_ns), made[0].id)
+
+    if not prototype.events & set(gone) and prototype.owner not in gone:
+        return prototype
+    names = {part.event: instead(part.t_ns) for part in prototype.parts if part.event in gone}
+    parts = [replace(part, event=names.get(part.event, part.event)) for part in prototype.parts]
+    owner = prototype.owner
+    if owner is not None and owner in gone:
+        owner = names.get(owner, made[0].id)
+    return replace(prototype, parts=(), owner=owner).fed(parts)

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import Literal, TypeVar
 
 from ..errors import MemoryFormatError, MnemeError
 from ..records import Event, Percept, Place, Space, Stream, to_ns
-from . import manifest, naming, recall_log, tables, token_state
+from . import intake, manifest, naming, pictures, recall_log, tables, token_state
 from .as_of import AsOf
 from .boundaries import Boundaries, make_boundaries
 from .check import Report, check
@@ -41,13 +42,19 @@ _log = logging.getLogger(__name__)
 _TRIES = 5
 _STEP = 0.02
 """Share of the budget that is used up before a memory that stays full sleeps again."""
+_PATIENCE_S = 30.0
+"""How long closing waits for a sleep that was asked to stop; after that nothing of it is stored any more."""
 T = TypeVar("T")
 
 __all__ = ["Ack", "Memory", "Receipt", "Recorder", "Report"]
 
 
 class Memory:
-    """Open for reading (any number at a time, beside a writer too) or for writing (one at a time)."""
+    """Open for reading (any number at a time, beside a writer too) or for writing (one at a time).
+
+    Threads may share it. Whoever needs more than one of its locks takes them in this order: the memory's own
+    (`_changing`), the turns of recorders, the writer's.
+    """
 
     def __init__(
         self,
@@ -66,11 +73,14 @@ class Memory:
         self._database = writer.database if writer else connect(root)
         self._latest = Latest(root, self._database)
         self._sleeping = threading.Lock()
+        self._closing = threading.Event()
+        self._changing = threading.RLock()
+        """Of those that begin, end or change recordings from outside: one at a time."""
         self._pressed_at = 0.0
         self._sleeper: Sleeper | None = None
         if writer is not None:
             check_law(settings.law)
-            writer.pressed = self._make_room
+            writer.pressed = lambda: self._make_room(self._closing.is_set)
             if settings.sleep_every_s > 0:
                 self._sleeper = Sleeper(lambda stopped: self.sleep(stopped=stopped), settings.sleep_every_s)
         self._recorders: dict[str, Recorder] = {}
@@ -163,18 +173,44 @@ class Memory:
 
         Raises `MnemeError` of a stream that was watched already, that another source began, or that has a recorder.
         """
-        if self._writer is None:
-            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
-        if stream.profile != self._writer.manifest.profile:
+        intake.refuse_unreadable(stream)
+        with self._changing:
+            writer = self._written()
+            self._refuse(stream, replace, writer)
+            from ..operators.separate import Separator  # brings torch, which reading has no use for
+
+            kept = self._settings
+            places = PlaceSettings(kept.place_radius_m, kept.place_likeness, kept.places)
+            with writer.alone():  # sleep and others change what it begins from
+                recorder = Recorder(
+                    writer,
+                    stream,
+                    pace=self._pace,
+                    monotonic_ns=monotonic,
+                    boundaries=boundaries or make_boundaries(kept),
+                    separator=lambda: Separator(kept.separation),
+                    summarise=summarise or ExtractiveSummariser(kept.gist_chars),
+                    places=places,
+                    longterm=longterm_of(kept),
+                    replacing=replace,
+                    ended=lambda: self._recorders.pop(stream.id, None),
+                )
+            self._recorders[stream.id] = recorder
+        return recorder
+
+    def _refuse(self, stream: Stream, replace: bool, writer: Writer) -> None:
+        """The errors of `recorder`."""
+        recorded = stream.id in self._recorders  # looked for first: one that ends meanwhile is done by then
+        if stream.profile != writer.manifest.profile:
             raise MemoryFormatError(
-                f"{self.root} was made with profile {self._writer.manifest.profile!r}, not {stream.profile!r}",
+                f"{self.root} was made with profile {writer.manifest.profile!r}, not {stream.profile!r}",
                 "open it with its own profile or re-encode it (mneme reencode)",
             )
-        if any(span.whole for span in self._writer.erased(stream)):
+        if any(span.whole for span in writer.erased(stream)):
             raise MnemeError(
                 f"what {stream.source} shows was erased from this memory on request", "watch it into another one"
             )
-        known = self._writer.streams.get(stream.id)
+        known = writer.streams.get(stream.id)
         if known is not None and not replace:
             if known.done:
                 raise MnemeError(f"stream {stream.id!r} was watched already", "replace it or give another name")
@@ -183,28 +219,8 @@ class Memory:
                     f"stream {stream.id!r} was begun from another source ({known.stream.source})",
                     "replace it or give another name",
                 )
-        if stream.id in self._recorders:
+        if recorded:
             raise MnemeError(f"stream {stream.id!r} is being recorded", "finish or release that recorder first")
-        from ..operators.separate import Separator  # brings torch, which reading has no use for
-
-        kept = self._settings
-        places = PlaceSettings(kept.place_radius_m, kept.place_likeness, kept.places)
-        with self._writer.alone():  # `correct` changes what it begins from
-            recorder = Recorder(
-                self._writer,
-                stream,
-                pace=self._pace,
-                monotonic_ns=monotonic,
-                boundaries=boundaries or make_boundaries(self._settings),
-                separator=lambda: Separator(self._settings.separation),
-                summarise=summarise or ExtractiveSummariser(self._settings.gist_chars),
-                places=places,
-                longterm=longterm_of(self._settings),
-                replacing=replace,
-                ended=lambda: self._recorders.pop(stream.id, None),
-            )
-            self._recorders[stream.id] = recorder
-        return recorder
 
     def release(self, recorder: Recorder) -> None:
         """Lets go of a recorder whose stream will not be recorded to its end now; another one may go on with it.
@@ -213,15 +229,16 @@ class Memory:
         nothing with a recorder whose stream has ended, or that was released already.
         """
         name = recorder.stream.id
-        if self._recorders.get(name) is not recorder:
-            return
-        try:
-            recorder.flush()
-        except MnemeError as error:
-            _log.warning("what was seen last of stream %r is not stored and will be seen again: %s", name, error)
-        finally:
-            recorder.release()
-            del self._recorders[name]
+        with self._changing:
+            if self._recorders.get(name) is not recorder:
+                return
+            try:
+                recorder.flush()
+            except MnemeError as error:
+                _log.warning("what was seen last of stream %r is not stored and will be seen again: %s", name, error)
+            finally:
+                recorder.release()
+                self._recorders.pop(name, None)
 
     def adopt(
         self,
@@ -235,9 +252,7 @@ class Memory:
         Durable on return. For a memory that is being made; what is adopted is not separated or cut again. Raises
         `MnemeError` of a memory that is open for reading, or where it cannot be stored.
         """
-        if self._writer is None:
-            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
-        self._writer.commit("observe", percepts, events, token_state.unnamed(state), places=places)
+        self._written().commit("observe", percepts, events, token_state.unnamed(state), places=places)
 
     def forget(
         self,
@@ -255,11 +270,11 @@ class Memory:
         See `target.Target` for what each means and `forget.forget` for what it does. Percepts that are held by
         recorders go too. Raises `MnemeError` of a memory that is open for reading, and where there is nothing of it.
         """
-        if self._writer is None:
-            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
+        intake.refuse_unreadable_request(t0_ns, t1_ns, stream, event, place, text)
         target = Target(stream, t0_ns, t1_ns, event, place, text)
         summarise = summarise or ExtractiveSummariser(self._settings.gist_chars)
-        return forget(target, self._writer, self.recorders, summarise)
+        with self._changing:  # who begins to record reads either all of it or nothing
+            return forget(target, self._written(), self.recorders, summarise)
 
     def correct(
         self,
@@ -275,14 +290,12 @@ class Memory:
         source is watched again. Raises `MnemeError` of a memory that is open for reading, of an event that is not
         known, of a stream that is being recorded or replaced, where no event is beside it, and of a time outside it.
         """
-        if self._writer is None:
-            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
         summarise = summarise or ExtractiveSummariser(self._settings.gist_chars)
-        with self._writer.alone():  # no recorder begins meanwhile
+        with self._changing, (writer := self._written()).alone():  # no recorder begins meanwhile
             stream = stream_of(self.snapshot(), event)
             if stream in self._recorders:
                 raise MnemeError(f"stream {stream!r} is being recorded", "correct it when it has ended or was released")
-            return correct(self._writer, event, at_ns, with_next, summarise, longterm_of(self._settings))
+            return correct(writer, event, at_ns, with_next, summarise, longterm_of(self._settings))
 
     def name_place(self, place: str, name: str) -> Place:
         """Gives a place (by its id, its key or its name) a name that a person chose; "": takes it away. Durable.
@@ -290,13 +303,16 @@ class Memory:
         Watching the stream anew keeps it. Raises `MnemeError` of a memory that is open for reading, of a place that is
         not known or not one alone, and of what is no name.
         """
-        if self._writer is None:
-            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
-        named, changes = naming.named(self.snapshot(), place, name)
-        self._writer.apply("name", changes)
-        recorder = self._recorders.get(named.stream)
-        if recorder is not None:
-            recorder.rename(named)
+        with self._changing, ExitStack() as still:  # what a recorder stores meanwhile would have the old name
+            writer = self._written()
+            for recorder in self.recorders:
+                still.enter_context(recorder.held())
+            still.enter_context(writer.alone())
+            named, changes = naming.named(self.snapshot(), place, name)
+            writer.apply("name", changes)
+            own = self._recorders.get(named.stream)
+            if own is not None:
+                own.rename(named)
         return named
 
     def snapshot(self, as_of: AsOf | None = None) -> StoredSnapshot:
@@ -333,22 +349,46 @@ class Memory:
 
         Beside recorders and readers, from any thread: nobody waits but for single commits. summarise: puts gists into
         a few words, by default their own. budget_mb: instead of the settings', this once. stopped: asked between
-        steps. Raises `MnemeError` of a memory that is open for reading, or where the disk fails.
+        steps. Raises `MnemeError` of a memory that is open for reading or closed meanwhile, or where the disk fails.
         """
-        if self._writer is None:
-            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
         settings = self._settings if budget_mb is None else replace(self._settings, budget_mb=budget_mb)
-        with self._sleeping:
-            return sleep(self._writer, settings, self._clock(), summarise, idle=not self._recorders, stopped=stopped)
 
-    def _make_room(self) -> None:
+        def shall_stop() -> bool:
+            return self._closing.is_set() or stopped()
+
+        with self._sleeping:
+            writer, idle = self._written(), not self._recorders
+            words = None if summarise is None else self._until_closed(summarise)
+            with mended("sweeping", self.root):
+                pictures.sweep(writer)
+            return sleep(writer, settings, self._clock(), words, idle=idle, stopped=shall_stop)
+
+    def _until_closed(self, summarise: Summariser) -> Summariser:
+        """The summariser, which may take its time over each of many texts; none is begun once the memory closes."""
+
+        def asked(percepts: Sequence[Percept]) -> str:
+            self._written()
+            return summarise(percepts)
+
+        return asked
+
+    def _written(self) -> Writer:
+        """The writer; `MnemeError` of a memory that is open for reading, or that is closed or about to be."""
+        writer = self._writer
+        if self._closing.is_set():
+            raise MnemeError(f"{self.root} was closed", "open it again")
+        if writer is None:
+            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
+        return writer
+
+    def _make_room(self, stopped: Callable[[], bool] = lambda: False) -> None:
         """Forgets because the budget presses, unless somebody sleeps; not again before some of it was used up."""
         budget = (self._settings.budget_mb or 0) * 1e6
         if self._writer is None or self._writer.gauge is None or not self._sleeping.acquire(blocking=False):
             return
         try:
             if self._writer.gauge.usage.peak > max(self._pressed_at, PRESSING * budget):
-                sleep(self._writer, self._settings, self._clock(), idle=False, forget_only=True)
+                sleep(self._writer, self._settings, self._clock(), idle=False, forget_only=True, stopped=stopped)
                 self._pressed_at = self._writer.gauge.usage.peak + _STEP * budget
         finally:
             self._sleeping.release()
@@ -359,30 +399,38 @@ class Memory:
 
     def repair(self) -> Repaired:
         """Mends what `check` finds and can be mended. Raises `MnemeError` of a memory that is open for reading."""
-        if self._writer is None:
-            raise MnemeError(f"{self.root} is open for reading", 'open it with mode "w"')
-        return repair(self._writer)
+        return repair(self._written())
 
     def close(self) -> None:
         """Stores what recorders have taken up, compacts for the readers to come, gives the lock back.
 
-        A second call does nothing. Raises `MnemeError` where something could not be stored.
+        From any thread: a sleep is asked to stop and waited for, and nothing that another thread is about commits once
+        the lock was given back; that thread gets a `MnemeError`. A second call does nothing. Raises `MnemeError` where
+        something could not be stored.
         """
-        try:
-            if self._sleeper is not None:
-                self._sleeper.stop()
-                self._sleeper = None
-            for recorder in self._recorders.values():
-                recorder.flush()
+        self._closing.set()
+        sleeper, self._sleeper = self._sleeper, None
+        if sleeper is not None:
+            sleeper.stop()
+        if self._sleeping.acquire(timeout=_PATIENCE_S):
+            self._sleeping.release()
+        else:
+            _log.warning("%s is closed before it has slept; what the sleep was about is not stored", self.root)
+        with self._changing:
             if self._writer is not None:
-                self._writer.tidy()
-                self._make_room()
+                self._close(self._writer)
+
+    def _close(self, writer: Writer) -> None:
+        try:
+            for recorder in self.recorders:
+                recorder.flush()
+            writer.tidy()
+            self._make_room()
         finally:
-            for recorder in self._recorders.values():
+            for recorder in self.recorders:
                 recorder.release()
-            self._recorders = {}
-            if self._lock is not None:
-                self._lock.release()
+            self._recorders.clear()
+            writer.close(self._lock.release if self._lock is not None else lambda: None)
             self._writer = self._lock = None
 
     def __enter__(self) -> Memory:

@@ -23,6 +23,8 @@ FEW = 4000
 """Rows that are compared in full rather than looked for in cells."""
 _SPARE = 32
 """Rows fetched beyond a limit, so that equal scores at its edge are ordered by time and not by chance."""
+_DEEPEST = 4096
+"""Rows fetched for that, at most: of more that are equal (the same words said all day) some are ordered, not all."""
 
 
 def nearest_rows(
@@ -75,14 +77,15 @@ def _within(query: Any, where: str | None) -> Any:
 
 
 def _to_the_edge(search: Callable[[int], Any], limit: int, score: str) -> Any:
-    """The best `limit` rows of `search(depth)`, and those after them that score as the last one does."""
+    """The best `limit` rows of `search(depth)`, and those after them that score like the last, if not too many."""
     depth = limit + _SPARE
+    deepest = max(depth, _DEEPEST)
     while True:
         rows = search(depth)
         scores = rows[score].to_pylist()
-        if len(scores) < depth or scores[-1] != scores[limit - 1]:
+        if len(scores) < depth or scores[-1] != scores[limit - 1] or depth == deepest:
             break
-        depth *= 4
+        depth = min(4 * depth, deepest)
     equal = sum(each == scores[limit - 1] for each in scores[limit:])
     return rows.slice(0, limit + equal)
 

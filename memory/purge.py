@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ COPIES = "sources"
 """Folder inside a memory of sources that it was handed itself: `sources/<hash of the bytes>/<name>`."""
 _TOGETHER = 4096
 """Rows that are held at a time."""
+_ROWS = 512
+"""Likewise of the ledger, each of which has the states of all streams."""
 
 
 def rewrite(table: Any, schema: Any) -> None:
@@ -89,12 +91,16 @@ def rewrite_ledger(table: Any, schema: Any, gone: Collection[str]) -> None:
     """
     import pyarrow as pa
 
-    rows = table.to_arrow().to_pylist()
-    for row in rows:
-        row["streams"] = json.dumps(_without(json.loads(row["streams"]), gone), ensure_ascii=False)
-        if row["kind"] != "forget":
-            row["note"] = json.dumps(_numbers(json.loads(row["note"])), ensure_ascii=False)
-    table.add(pa.Table.from_pylist(rows, schema=schema), mode="overwrite")
+    def cleaned() -> Iterator[Any]:
+        for batch in table.search().to_batches(_ROWS):
+            rows = batch.to_pylist()
+            for row in rows:
+                row["streams"] = json.dumps(_without(json.loads(row["streams"]), gone), ensure_ascii=False)
+                if row["kind"] != "forget":
+                    row["note"] = json.dumps(_numbers(json.loads(row["note"])), ensure_ascii=False)
+            yield pa.RecordBatch.from_pylist(rows, schema=schema)
+
+    table.add(pa.RecordBatchReader.from_batches(schema, cleaned()), mode="overwrite")
 
 
 def half_written(folder: Path) -> list[Path]:
@@ -115,9 +121,18 @@ def remove_orphans(root: Path, named: Collection[str], tokens: Collection[str]) 
 
 
 def copy_of(root: Path, source: str) -> str | None:
-    """The hash under which a memory keeps its own copy of a source; None of a source that lies elsewhere."""
+    """The hash under which a memory keeps its own copy of a source; None of a source that lies elsewhere.
+
+    By the end of the path: the memory may have been moved since, or be reached by another way.
+    """
     folder = Path(source).parent
-    return folder.name if folder.parent == root / COPIES else None
+    return folder.name if folder.parent.name == COPIES and (root / COPIES / folder.name).is_dir() else None
+
+
+def unnamed_copies(root: Path, sources: Iterable[str]) -> set[str]:
+    """The hashes of those of the memory's own copies that are of none of these sources."""
+    folders = {folder.name for folder in (root / COPIES).glob("*") if folder.is_dir() and not folder.is_symlink()}
+    return folders - {copy_of(root, source) for source in sources}
 
 
 def remove_copies(root: Path, hashes: Collection[str]) -> None:

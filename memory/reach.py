@@ -1,9 +1,9 @@
 """What an erasure reaches in the tables: the rows that go, and the rows that are made anew from what remains.
 
 Events tile a stream and keep their numbers, so an event that lost percepts stays, with the same span and id, and is
-built again from the percepts that it still has; one that lost all holds nothing. Every event with a link to it or from
-it is built again too, and the links go, as do the summaries that were made from either: sleep makes anew what still
-belongs together. Places are counted again (`recount`).
+built again from the percepts that it still has; one that lost all holds nothing (`rebuilt`). The links to it go, as do
+the summaries that were made from it: sleep makes anew what still belongs together. Places that lost something are
+counted again (`recount`).
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from ..records import Percept
 from . import tables
 from .changes import Changes
-from .episodic import Summariser, build_event
+from .consolidate import with_column
+from .episodic import Summariser
 from .erased import FOREVER, Erased
-from .recount import recount
+from .rebuilt import Lost, Rebuilt
+from .recount import recount, renamed
 from .semantic import derived_from
-from .target import phrase, sources
+from .target import phrase, sources, tells
 from .writer import Writer
 
 _TOGETHER = 64
 """Spans in one filter."""
-_LIFE = ("strength", "recalls", "recalled_ns")
-"""Columns that an event keeps when it is built again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,17 +41,25 @@ class Reach:
     """Ids of percepts."""
     thumbnails: frozenset[str]
     events: frozenset[str]
-    """Ids of events that lost percepts."""
+    """Ids of events that lost percepts, or what was left of percepts that the budget forgot."""
     gists: int
-    """Of those, of events that were tied to them, and of summaries made from either: made anew, or gone."""
+    """Of those, of other events that said what goes, and of summaries made from either: made anew, or gone."""
     links: int
     places: int
-    """Places that went or are counted anew."""
+    """Places that went, are counted anew, or lost their name."""
+    renamed: frozenset[str]
+    """Streams in which a place is called otherwise now."""
     words: frozenset[str]
     """What was said or shown in what goes, as `target.phrase` has it."""
     vectors: frozenset[bytes] = field(repr=False)
     """`mark` of the vectors in what goes."""
     changes: Changes
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is reached."""
+        counts = len(self.percepts) + len(self.events) + self.gists + self.places
+        return not counts and not any(map(len, self.changes.put.values()))
 
 
 def mark(vector: Any) -> bytes:
@@ -77,7 +84,9 @@ def reach(
     filters = [each for name, mine in named.items() for each in _filters(name, () if name in gone else mine)]
     lost = [row for each in filters for row in writer.read(tables.PERCEPTS, each, _LOST).to_pylist()]
     ids = frozenset(row["id"] for row in lost)
-    events = _Events(writer, ids, gone, summarise, said)
+    words = frozenset(phrase(row["text"]) for row in lost if row["text"]) - {""}
+    keys = renamed(writer, said)
+    events = Rebuilt(writer, Lost(ids, gone, named, words, said, keys), summarise)
     places = recount(writer, named, gone, ids, said)
     of_gone = [f"stream = {tables.literal(name)}" for name in sorted(gone)]
     summaries = of_gone + derived_from(events.touched | events.derived) + _saying(writer, said)
@@ -87,7 +96,7 @@ def reach(
         tables.SUMMARIES: summaries,
         tables.PLACES: of_gone + [f"(id = {tables.literal(id)} AND take = {take})" for id, take in places.gone],
     }
-    put = {tables.EVENTS: events.rows, tables.PLACES: places.rows}
+    put = {tables.EVENTS: events.rows, tables.PLACES: places.rows, tables.PERCEPTS: _placed(writer, keys, gone, ids)}
     return Reach(
         spans=tuple(spans),
         gone=frozenset(gone),
@@ -97,7 +106,8 @@ def reach(
         gists=len(events.touched | events.derived) + _count(writer, tables.SUMMARIES, summaries),
         links=events.links,
         places=places.count,
-        words=frozenset(phrase(row["text"]) for row in lost if row["text"]) - {""},
+        renamed=frozenset(stream for stream, _ in keys),
+        words=words,
         vectors=_marks(writer, filters),
         changes=Changes(drop, put),
     )
@@ -119,9 +129,28 @@ def _filters(stream: str, spans: Sequence[Erased]) -> Iterator[str]:
 
 def _saying(writer: Writer, said: str) -> list[str]:
     """Filters for summaries that hold a phrase."""
-    rows = writer.read(tables.SUMMARIES, columns=["id", "text", "name"]).to_pylist() if said else []
-    ids = [row["id"] for row in rows if said in phrase(row["text"]) or said in phrase(row["name"])]
+    rows = writer.read(tables.SUMMARIES, columns=["id", "text", "name", "places"]).to_pylist() if said else []
+    ids = [row["id"] for row in rows if any(tells(text, said) for text in words_of(row))]
     return [tables.among("id", ids)] if ids else []
+
+
+def words_of(summary: Mapping[str, Any]) -> list[str]:
+    """All the words in a row of `summaries`."""
+    return [summary["text"], summary["name"], *(place["place"] for place in summary["places"])]
+
+
+def _placed(writer: Writer, keys: Mapping[tuple[str, str], str], gone: Collection[str], lost: Collection[str]) -> Any:
+    """The percepts that stay and name a place by one of these keys, with the one that takes its place; whole rows."""
+    import pyarrow as pa
+
+    found = [tables.schemas(writer.manifest.spaces)[tables.PERCEPTS].empty_table()]
+    for (stream, key), other in sorted(keys.items()):
+        if stream in gone:
+            continue
+        rows = writer.read(tables.PERCEPTS, f"stream = {tables.literal(stream)} AND place = {tables.literal(key)}")
+        rows = rows.filter(pa.array([id not in lost for id in rows["id"].to_pylist()], pa.bool_()))
+        found.append(with_column(rows, "place", [other] * len(rows)).select(found[0].column_names))
+    return pa.concat_tables(found)
 
 
 def _count(writer: Writer, name: str, filters: Sequence[str]) -> int:
@@ -139,52 +168,3 @@ def _marks(writer: Writer, filters: Sequence[str]) -> frozenset[bytes]:
                 if vector is not None:
                     marks |= {mark(vector), mark(vector.astype(np.float16))}  # as rows have it, and as prototypes do
     return frozenset(marks)
-
-
-class _Events:
-    """The events that have to be built again, as rows."""
-
-    def __init__(
-        self,
-        writer: Writer,
-        lost: Collection[str],
-        gone: Collection[str],
-        summarise: Summariser,
-        said: str,
-    ) -> None:
-        """Reads the events, but not their vectors."""
-        listed = writer.read(tables.EVENTS, columns=["id", "stream", "take", "percepts", "links", "gist"]).to_pylist()
-        hit = {row["id"] for row in listed if row["stream"] in gone or any(id in lost for id in row["percepts"])}
-        self.touched = frozenset(hit)
-        tied = {link["event"] for row in listed if row["id"] in hit for link in row["links"]}
-        tied |= {row["id"] for row in listed if any(link["event"] in hit for link in row["links"])}
-        tied |= {row["id"] for row in listed if said and said in phrase(row["gist"])}
-        built = [row for row in listed if row["id"] in hit | tied and row["stream"] not in gone]
-        self.derived = frozenset(row["id"] for row in built) - hit
-        self.links = sum(len(row["links"]) for row in listed if row["id"] in hit)
-        self.links += sum(x["event"] in hit for row in listed if row["id"] not in hit for x in row["links"])
-        self.rows = self._built(writer, built, lost, summarise)
-
-    def _built(
-        self, writer: Writer, listed: Sequence[Mapping[str, Any]], lost: Collection[str], summarise: Summariser
-    ) -> Any:
-        import pyarrow as pa
-
-        rows: list[dict[str, Any]] = []
-        spaces = writer.manifest.spaces
-        columns = [*tables.WORDS, *(tables.column(space.name) for space in spaces)]
-        for known in listed:
-            own = f"take = {known['take']}"
-            old = writer.read(tables.EVENTS, f"id = {tables.literal(known['id'])} AND {own}")
-            left = [id for id in known["percepts"] if id not in lost]
-            members: list[Percept] = []
-            if left:
-                members = tables.percepts_of(
-                    writer.read(tables.PERCEPTS, f"{tables.among('id', left)} AND {own}", columns), spaces
-                )
-            was = old.select(["stream", "t0_ns", "t1_ns", "ordinal", *_LIFE]).to_pylist()[0]
-            event = build_event(was["stream"], was["t0_ns"], was["t1_ns"], was["ordinal"], members, summarise)
-            links = [] if known["id"] in self.touched else [x for x in known["links"] if x["event"] not in self.touched]
-            row = tables.event_row(event, known["take"]) | {name: was[name] for name in _LIFE}
-            rows.append(row | {"links": links})
-        return pa.Table.from_pylist(rows, schema=tables.schemas(spaces)[tables.EVENTS])

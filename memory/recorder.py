@@ -6,8 +6,9 @@ are recorded side by side, within n). An event is closed once no percept that st
 captions arrive complete, seconds late).
 
 An interrupted recording goes on from its last closed event: what starts before its end is remembered already; what an
-interrupted run stored after it is recognised by id. So the memory is the same as without the interruption, but where
-the senses, begun anew, cut a span across that end otherwise than before (`resume.Seam`).
+interrupted run stored after it is recognised by id; what else it knew there stands in a file (`checkpoint`). So the
+memory is the same as without the interruption, but where the senses, begun anew, cut a span across that end otherwise
+than before (`resume.Seam`).
 
 A replacement is recorded beside the stream that it replaces, unseen by readers, and takes its place in the commit that
 ends it. Interrupted, it goes on like any other recording.
@@ -17,14 +18,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 
 from ..errors import MnemeError
 from ..records import Event, Moment, Percept, Place, Stream
-from .boundaries import Boundaries, Looking
+from . import checkpoint
+from .boundaries import Boundaries, Lasting, Looking
+from .checkpoint import Checkpoint
 from .corrected import honouring
 from .episodic import Summariser, in_order
+from .faults import mended
+from .intake import refuse_far, refuse_unstorable
 from .ledger import Kind, StreamState
 from .longterm import LongTerm, LongTermSettings
 from .pace import Pace
@@ -89,10 +94,14 @@ class Recorder:
         self._state = _go_on(stream, known, replacing)
         self._resume_ns, stored, known_places = self._left_off()
         named = self._snapshot().places(stream.id) if self._replacing else []
-        self._whereabouts = Whereabouts(stream.id, places, known_places, self._state.closed_ns, named)
+        knew = checkpoint.load(writer.root, self._state)
+        left = None if knew is None else knew.left
+        self._whereabouts = Whereabouts(stream.id, places, known_places, self._state.closed_ns, named, left)
         self._seam = Seam(self._state.closed_ns, stored)
         if self._state.closed_ns:
-            self._boundaries.resume(self._state.closed_ns)
+            _go_on_from(self._boundaries, self._state.closed_ns, knew)
+        self._checkpoints: dict[int, Checkpoint] = {}
+        """Cut -> what was known when it was told: of the open events but the first."""
         behind = [percept for percept in stored if percept.t0_ns >= self._state.closed_ns]
         first = OpenEvent(stream.id, self._state.closed_ns, self._state.events, separator, behind)
         self._open = [first]
@@ -115,6 +124,11 @@ class Recorder:
     def state(self) -> StreamState:
         """How far the stream is durable."""
         return self._state
+
+    @property
+    def moment_ns(self) -> int | None:
+        """The time of the newest moment that it took; None before the first."""
+        return self._moment_ns
 
     @property
     def pending(self) -> tuple[Percept, ...]:
@@ -148,7 +162,7 @@ class Recorder:
                 if percept.lane == "vision" and percept.vector is not None:
                     self._boundaries.look(percept.t0_ns, percept.vector)
         if moment.t_ns != self._moment_ns:
-            self._cut(self._boundaries.push(moment.t_ns, moment.change, moment.loudness_db))
+            self._cut(self._boundaries.push(moment.t_ns, moment.change, moment.loudness_db), lasting=True)
         self._moment_ns = moment.t_ns
         settled_ns = min(moment.settled_ns, self._boundaries.settled_ns)
         self._whereabouts.settle(min(self._boundaries.settled_ns, moment.t_ns + 1), settled_ns)
@@ -169,6 +183,7 @@ class Recorder:
 
     def _finish(self, t_end_ns: int) -> Ack:
         self._refuse_ended()
+        refuse_far(self.stream.id, t_end_ns)
         self._cut([cut_ns for cut_ns in self._boundaries.flush() if cut_ns < t_end_ns])
         self._whereabouts.settle(None)
         late = [max(p.t1_ns, p.t0_ns + 1) for p in (*self._arrived, *self._open[-1].members) if p.t0_ns >= t_end_ns]
@@ -212,7 +227,14 @@ class Recorder:
         kept = self._writer.streams.get(self.stream.id)
         while kept is not None and kept.take != self._state.take:
             kept = kept.successor
-        self._state = replace(self._state, tokens=None if kept is None else kept.tokens)
+        self._state = replace(
+            self._state,
+            tokens=None if kept is None else kept.tokens,
+            checkpoint=None if kept is None else kept.checkpoint,
+        )
+        if spans and isinstance(self._boundaries, Lasting):
+            self._boundaries.keep(lambda t_ns: not any(span.meets(t_ns, t_ns) for span in spans))
+            self._checkpoints = {}
         self._longterm = None  # what is left of it stands on the disk
         places = self._left_off()[2]
         self._whereabouts.erase(places, lambda t_ns: any(span.meets(t_ns, t_ns) for span in spans))
@@ -231,11 +253,15 @@ class Recorder:
         self._released = True
         self._pace.forget(id(self))
 
-    def _cut(self, cuts: list[int]) -> None:
+    def _cut(self, cuts: list[int], *, lasting: bool = False) -> None:
+        """lasting: the stream goes on, perhaps after an interruption."""
+        known = self._boundaries.state() if cuts and lasting and isinstance(self._boundaries, Lasting) else None
         for cut_ns in cuts:
             if cut_ns > self._open[-1].t0_ns:
                 self._open.append(self._open[-1].split(cut_ns))
                 self._whereabouts.cut(cut_ns)
+                if known is not None:
+                    self._checkpoints[cut_ns] = Checkpoint(cut_ns, known, self._whereabouts.left(cut_ns))
 
     def _take_up(self, before_ns: int | None) -> None:
         """Gives each arrived percept that starts before that time (None: all) to the event in which it starts."""
@@ -263,7 +289,9 @@ class Recorder:
         longterm = self._fed(list(zip(events, closing, strict=True))) if events else self._longterm
         fed = 0 if longterm is None else longterm.events
         written = fed // EVERY > self._state.events // EVERY or (done and longterm is not None)
-        tokens = save(self._writer.root, self.stream.id, longterm) if longterm and written else self._state.tokens
+        with mended("writing", self._writer.root, kept=True):
+            tokens = save(self._writer.root, self.stream.id, longterm) if longterm and written else self._state.tokens
+            knew = self._checkpoint(ends, done)
         state = replace(
             self._state,
             seen_ns=max(self._seen_ns, *ends, 0),
@@ -271,17 +299,29 @@ class Recorder:
             events=self._state.events + len(ends),
             done=done,
             tokens=tokens,
+            checkpoint=knew,
         )
         kind: Kind = "replace" if self._replacing and done else "observe"
         places = self._whereabouts.changed(ends[-1]) if ends else []
         self._writer.commit(kind, self._unstored, events, state, places=places)
         percepts = tuple(percept for percept, _ in self._unstored)
-        self._state, self._unstored, self._longterm = state, [], longterm
+        before, self._state, self._unstored, self._longterm = self._state.checkpoint, state, [], longterm
+        if before is not None and before != knew:
+            with self._writer.alone(), suppress(OSError):  # nobody lists the files there meanwhile
+                (self._writer.root / before).unlink(missing_ok=True)
         if ends:
+            self._checkpoints = {cut: known for cut, known in self._checkpoints.items() if cut > ends[-1]}
             self._whereabouts.stored(ends[-1], places)
         self._open = self._open[len(ends) :]
         self._pace.committed(id(self), self._monotonic_ns())
         return Ack(state.seen_ns, percepts)
+
+    def _checkpoint(self, ends: list[int], done: bool) -> str | None:
+        """The file of what was known at the last of these ends, written; without ends the one that there is."""
+        if done or not ends:
+            return None if done else self._state.checkpoint
+        known = self._checkpoints.get(ends[-1])
+        return None if known is None else checkpoint.save(self._writer.root, self.stream.id, known)
 
     def _fed(self, closed: list[tuple[Event, OpenEvent]]) -> LongTerm:
         """Long-term memory with these events too; the one that is held stays as it is until they are stored."""
@@ -317,6 +357,7 @@ class Recorder:
 
     def _refuse_foreign(self, moment: Moment) -> None:
         self._refuse_ended()
+        refuse_unstorable(moment, self._spaces)
         if self._moment_ns is not None and moment.t_ns < self._moment_ns:
             raise MnemeError(
                 f"stream {self.stream.id!r} went back from {self._moment_ns} ns to {moment.t_ns} ns",
@@ -328,15 +369,8 @@ class Recorder:
                     f"a percept of stream {percept.stream!r} came to {self.stream.id!r}", "name them alike"
                 )
             own = {} if percept.vector is None else {percept.space or "": percept.vector}
-            for space, vector in [*own.items(), *percept.also.items()]:
-                dim = self._spaces.get(space)
-                if dim is None:
-                    self._writer.manifest.space(space)  # raises, naming the mend
-                if vector.shape != (dim,):
-                    raise MnemeError(
-                        f"a vector of {vector.shape} came for space {space!r} of {dim} dimensions",
-                        "use the encoder that the memory was made with",
-                    )
+            for space in (*own, *percept.also):
+                self._writer.manifest.space(space)  # raises, naming the mend
             if percept.also.keys() & own.keys() or (percept.look is not None and len(percept.also) != 1):
                 raise MnemeError(
                     f"a percept at {percept.t0_ns} ns is described twice in one space, or has a look without a space",
@@ -353,3 +387,13 @@ def _go_on(stream: Stream, known: StreamState | None, replacing: bool) -> Stream
     if known.successor is not None and known.successor.stream.digest == stream.digest:
         return replace(known.successor, stream=stream)
     return StreamState(stream, take=max(known.takes) + 1)
+
+
+def _go_on_from(boundaries: Boundaries, closed_ns: int, knew: Checkpoint | None) -> None:
+    """Boundaries behind the last closed event: as they were when they told its end, or begun anew there."""
+    boundaries.resume(closed_ns)
+    if knew is not None and isinstance(boundaries, Lasting):
+        try:
+            boundaries.restore(knew.boundaries)
+        except (KeyError, TypeError, ValueError):  # of another detector: the settings have changed
+            boundaries.resume(closed_ns)

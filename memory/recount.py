@@ -1,7 +1,9 @@
-"""The places of streams that lost percepts, counted again over those that stay.
+"""The places of streams that lost something, corrected over what stays; the others stand as they did.
 
-A place in which nothing that is remembered was perceived goes. Of one that was founded within an erased span its looks
-go, since they were seen then.
+A place lost something where percepts of it go, or where it was founded or seen last within an erased span. One in
+which nothing that is remembered was perceived goes then. Of one that was founded within an erased span its looks go,
+since they were seen then. A place in which no percept was stored at all (a room that looked like another) is known from
+poses alone, and stays.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..records import identify
 from . import tables
 from .erased import Erased
 from .spatial import AWAY_NS
@@ -28,12 +31,29 @@ class Recount:
     count: int = 0
 
 
+def renamed(writer: Writer, said: str) -> dict[tuple[str, str], str]:
+    """(stream, key) -> the key that takes its place, of places whose keys hold a phrase: the id, which says nothing."""
+    if not said:
+        return {}
+    rows = writer.read(tables.PLACES, columns=["id", "stream", "key"]).to_pylist()
+    ids = {(row["stream"], row["key"]): row["id"] for row in rows}
+    keys = set(ids)
+    for name in (tables.PERCEPTS, tables.EVENTS):  # more than there are places: their number is bounded
+        rows = writer.read(name, "place IS NOT NULL", ["stream", "place"]).to_pylist()
+        keys |= {(row["stream"], row["place"]) for row in rows}
+    return {
+        known: ids.get(known) or identify(known[0], "place", known[1], 0, 0, 0)
+        for known in keys
+        if said in phrase(known[1] or "")
+    }
+
+
 def recount(
     writer: Writer, named: Mapping[str, Sequence[Erased]], gone: Collection[str], lost: Collection[str], said: str
 ) -> Recount:
     """named: stream -> what is erased of it. gone: streams that go whole. lost: ids of percepts that go.
 
-    said: a phrase that no name which a person gave may hold; "": none.
+    said: a phrase that no key and no name may hold; "": none.
     """
     import pyarrow as pa
 
@@ -43,10 +63,19 @@ def recount(
         if name in gone:
             found.count += len(known)
         elif known and (name in named or said):
-            rows += _of_stream(name, known, writer, named.get(name, ()), lost, said, found)
+            was = [dict(row) for row in known]
+            left = _of_stream(name, known, writer, named.get(name, ()), lost, found)
+            rows += [row for row in (_unsaying(each, said) for each in left) if row not in was]
     found.rows = pa.Table.from_pylist(rows, schema=tables.schemas(writer.manifest.spaces)[tables.PLACES])
     found.count += len(rows) + len(found.gone)
     return found
+
+
+def _unsaying(row: dict[str, Any], said: str) -> dict[str, Any]:
+    """The row without a phrase: a key that holds it becomes the id, a name goes."""
+    if said and said in phrase(row["key"] or ""):
+        row = row | {"key": row["id"]}
+    return row | {"name": ""} if said and said in phrase(row["name"]) else row
 
 
 def _of_stream(
@@ -55,35 +84,46 @@ def _of_stream(
     writer: Writer,
     spans: Sequence[Erased],
     lost: Collection[str],
-    said: str,
     found: Recount,
 ) -> list[dict[str, Any]]:
-    """The rows of one stream that stand otherwise now."""
+    """The rows of one stream that stay, as they stand now; those that go are added to `found`."""
     where = f"stream = {tables.literal(name)} AND place IS NOT NULL"
     stood = writer.read(tables.PERCEPTS, where, ["id", "take", "t0_ns", "place"]).to_pylist()
-    blank = {tables.column(space.name): None for space in writer.manifest.spaces}
     made = []
     for take in sorted({row["take"] for row in known}):
         own = [row for row in stood if row["take"] == take]
         left = {row["place"] for row in own if row["id"] in lost}
         mine = [row for row in known if row["take"] == take]
-        if left or any(_founded(row, spans) for row in mine):
-            again = _counted(mine, sorted((r["t0_ns"], r["place"]) for r in own if r["id"] not in lost))
-            for row in mine:
+        again = _counted(mine, sorted((r["t0_ns"], r["place"]) for r in own if r["id"] not in lost))
+        for row in mine:
+            if row["key"] in left or _at(row["first_ns"], spans):
                 if row["key"] not in again:
                     found.gone.append((row["id"], take))
-                else:
-                    made.append(row | again[row["key"]] | (blank if _founded(row, spans) else {}))
-        else:
-            made += [row for row in mine if said and said in phrase(row["name"])]
-    if said:
-        made = [row | {"name": ""} if said in phrase(row["name"]) else row for row in made]
-    return made
+                    continue
+                row = row | _corrected(row, again[row["key"]], spans, writer)
+            elif _at(row["last_ns"], spans):
+                latest = again[row["key"]]["last_ns"] if row["key"] in again else row["first_ns"]
+                row = row | {"last_ns": latest}
+            made.append(row)
+    return [row | {"moves": [move for move in row["moves"] if (move["place"], row["take"]) not in found.gone]}
+            for row in made]  # fmt: skip
 
 
-def _founded(row: Mapping[str, Any], spans: Sequence[Erased]) -> bool:
-    """Whether the place was founded within an erased span."""
-    return any(span.meets(row["first_ns"], row["first_ns"]) for span in spans)
+def _corrected(
+    row: Mapping[str, Any], again: Mapping[str, Any], spans: Sequence[Erased], writer: Writer
+) -> dict[str, Any]:
+    """What changes of a place that lost something. Times that were not erased stay."""
+    if _at(row["first_ns"], spans):
+        return dict(again) | {tables.column(space.name): None for space in writer.manifest.spaces}
+    return dict(again) | {
+        "first_ns": row["first_ns"],
+        "last_ns": again["last_ns"] if _at(row["last_ns"], spans) else row["last_ns"],
+    }
+
+
+def _at(t_ns: int | None, spans: Sequence[Erased]) -> bool:
+    """Whether a time was erased."""
+    return t_ns is not None and any(span.meets(t_ns, t_ns) for span in spans)
 
 
 def _counted(known: Sequence[Mapping[str, Any]], stays: Sequence[tuple[int, str]]) -> dict[str, dict[str, Any]]:

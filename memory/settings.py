@@ -45,7 +45,8 @@ class MemorySettings:
     places: int = 256
     """Places of a stream, at most."""
     budget_mb: float | None = None
-    """Megabytes (10^6 bytes) that the folder may take, all versions counted; None: as much as it comes to."""
+    """Megabytes (10^6 bytes) that what the memory makes may take in its folder; None: as much as it comes to. All
+    versions and the room that a compaction needs are counted, copies of sources (`sources/`) are not."""
     sleep_every_s: float = 0.0
     """A memory that is open for writing sleeps so often by itself; 0: only when its budget presses."""
     law: str = "ebbinghaus"

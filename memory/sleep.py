@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import MnemeError
 from . import recall_log, tables, thumbnails
-from .budget import forgetting
+from .budget import Forgetting, forgetting
 from .changes import Changes
 from .consolidate import plan
 from .episodic import Summariser
@@ -37,6 +37,10 @@ PRESSING = 0.95
 """Share of the budget from which a memory forgets, compaction's own room counted."""
 _AIM = 0.8
 """Share of the budget that is left when it has forgotten: so that it need not at every turn."""
+_KEPT = 0.25
+"""Share of the budget that percepts keep where all else alone takes more than the budget: it cannot be held then."""
+_ENOUGH = 1.1
+"""Times what percepts may keep there that they may hold before any go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Slept:
     indexed: tuple[str, ...] = ()
     """Columns for which an index was made."""
     bytes_before: int = 0
+    """Of the folder, without the copies of sources."""
     bytes_after: int = 0
 
 
@@ -113,12 +118,9 @@ def _make_room(
     if usage.peak <= PRESSING * budget:
         return slept
     for _ in range(_ROUNDS):
-        free = round(usage.peak - _AIM * budget)
-        if free <= 0 or stopped():
+        if usage.peak <= _AIM * budget or stopped():
             break
-        snapshot = StoredSnapshot(writer.root, writer.database)
-        pictures, rows = _sizes(snapshot, usage)
-        going = forgetting(snapshot, settings, now_ns, free, rows, pictures)
+        going = _going(StoredSnapshot(writer.root, writer.database), settings, now_ns, usage, budget)
         if not going.steps:
             break
         if _apply(writer, going.commit, going.steps):
@@ -131,18 +133,46 @@ def _make_room(
         writer.compact(history=False)
         _remove(writer, going.thumbnails)
         usage = measured(writer.root)
-    if usage.total > budget:
-        _log.warning(
-            "%s takes %.1f MB and its budget is %.1f MB: what is left cannot be forgotten",
-            writer.root, usage.total / 1e6, budget / 1e6,
-        )  # fmt: skip
+    if usage.peak > budget:
+        _log.warning("%s", _over(writer, usage, budget))
     return slept
 
 
-def _sizes(snapshot: StoredSnapshot, usage: Usage) -> tuple[int, int]:
-    """Bytes of a thumbnail on average, and of the rows of percepts as the peak counts them: twice."""
+def _going(snapshot: StoredSnapshot, settings: MemorySettings, now_ns: int, usage: Usage, budget: int) -> Forgetting:
+    """What goes so that the peak is at `_AIM`; less where all else leaves percepts no room: it is not theirs to free.
+
+    Where all else is above the aim they keep half of the room that it leaves; where it is above the budget, which then
+    cannot be held whatever goes, `_KEPT`.
+    """
     named = snapshot.rows(tables.PERCEPTS, ["id"], ["thumbnail IS NOT NULL"])
-    return usage.thumbnails // max(1, len(named)), 2 * usage.tables
+    rows = usage.by_table.get(tables.PERCEPTS, 0)
+    other = max((size for name, size in usage.by_table.items() if name != tables.PERCEPTS), default=0)
+    twice = 2 if rows >= other else 1  # the largest table counts twice in the peak
+
+    def plan(free: float) -> Forgetting:
+        return forgetting(snapshot, settings, now_ns, round(free), twice * rows, usage.thumbnails // max(1, len(named)))
+
+    going = plan(usage.peak - _AIM * budget)
+    loose = min(rows, going.rows_held // twice)
+    least = usage.total - loose - going.pictures_held + max(rows - loose, other)  # the peak with no percept that may go
+    if least <= _AIM * budget:
+        return going
+    kept = (budget - least) / 2 if least < budget else _KEPT * budget
+    held = usage.peak - least
+    return plan(held - kept if held > _ENOUGH * kept else 0)
+
+
+def _over(writer: Writer, usage: Usage, budget: int) -> str:
+    """What takes the room, and what to do about it, in a line."""
+    parts = {f"table {name}": size for name, size in usage.by_table.items()}
+    parts |= {"thumbnails": usage.thumbnails, "token state and logs": usage.rest}
+    largest = max(parts, key=lambda name: (parts[name], name))
+    needed = -(-usage.peak // 10**6)
+    return (
+        f"{writer.root} takes {usage.total / 1e6:.1f} MB, {usage.peak / 1e6:.1f} while it is compacted, and its budget "
+        f"is {budget / 1e6:.1f} MB: most is {largest} ({parts[largest] / 1e6:.1f} MB), and what is left cannot be "
+        f"forgotten; set [memory] budget_mb to {needed} or more, or forget streams (mneme forget)"
+    )
 
 
 def _apply(writer: Writer, commit: int, steps: tuple[Changes, ...]) -> bool:
@@ -207,3 +237,5 @@ class Sleeper:
                 self._sleep(self._stop.is_set)
             except MnemeError as error:
                 _log.warning("sleep was cut short and will be tried again: %s", error)
+            except Exception:  # whatever it was, the memory goes on and so do its nights
+                _log.exception("sleep failed and will be tried again")

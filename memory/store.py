@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import LockedError, MemoryFormatError, MnemeError
 from ..records import Event, Lane, Percept, Place, Vector, to_ns
 from . import as_of as history
-from . import ledger, manifest, tables
+from . import ledger, manifest, tables, visits
 from .as_of import AsOf
 from .faults import is_vanished, mended
 from .ledger import StreamState
@@ -72,6 +72,8 @@ class StoredSnapshot:
     _shown: list[StreamState]
     _hiding: dict[str, list[str]]
     """Table -> filters that leave out what is not shown of it."""
+    _ended: tuple[str, str] | None = None
+    """Where a stream is shown as of a time: its name, and the filter of what it had perceived somewhere by then."""
 
     def __init__(self, root: Path, database: Any = None, as_of: AsOf | None = None) -> None:
         """Raises `MemoryFormatError` of a folder that is not a memory, `MnemeError` of a past that is kept no more.
@@ -133,6 +135,7 @@ class StoredSnapshot:
         self._hiding[tables.EVENTS].append(f"NOT ({named} AND t1_ns > {open_ns})")
         self._hiding[tables.PLACES].append(f"NOT ({named} AND first_ns > {t_ns})")
         self._hiding[tables.SUMMARIES].append(f"NOT ({named} AND t1_ns > {open_ns})")
+        self._ended = (stream, f"{named} AND take = {take} AND t0_ns <= {t_ns} AND place IS NOT NULL")
         ends = [event.t1_ns for event in self.events(stream)]
         self._shown = [
             replace(state, seen_ns=t_ns, closed_ns=max(ends, default=0), events=len(ends), done=False)
@@ -186,7 +189,14 @@ class StoredSnapshot:
         filters = [] if stream is None else [f"stream = {tables.literal(stream)}"]
         with mended("reading", self.root):
             rows = self._where(self._places.search(), filters, tables.PLACES).to_arrow()
-        return sorted(tables.places_of(rows, self.manifest.spaces), key=lambda p: (p.stream, p.first_ns, p.id))
+            found = tables.places_of(rows, self.manifest.spaces)
+            if self._ended is not None:
+                name, until = self._ended
+                stood = self._percepts.search().where(until).select(["t0_ns", "place"]).to_arrow()
+                walked = zip(stood["t0_ns"].to_pylist(), stood["place"].to_pylist(), strict=True)
+                own = [place for place in found if place.stream == name]
+                found = [*(place for place in found if place.stream != name), *visits.until(own, walked)]
+        return sorted(found, key=lambda p: (p.stream, p.first_ns, p.id))
 
     def percepts(
         self,
@@ -281,6 +291,12 @@ class StoredSnapshot:
             rows = self._where(self._events.search(), filters, tables.EVENTS).to_arrow()
             events = tables.events_of(rows, self.manifest.spaces)
         return events[0] if events else None
+
+    def kinds_since(self, commit: int) -> frozenset[str]:
+        """The kinds of the commits after that one, up to this. O(their number)."""
+        with mended("reading", self.root):
+            rows = self._database.open_table(tables.LEDGER).take_offsets(list(range(commit, self.commit)))
+            return frozenset(rows.select(["kind"]).to_arrow()["kind"].to_pylist())
 
     def summaries(self, kind: Kind | None = None, stream: str | None = None) -> list[Summary]:
         """What sleep made of events, in order of stream, kind and time; of a memory that never slept none."""

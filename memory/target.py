@@ -20,7 +20,15 @@ from .erased import FOREVER, Erased, joined, span_of
 from .ledger import StreamState
 from .writer import Writer
 
-_WORD = re.compile(r"\w+")
+PIECES = "·"
+"""What stands between the pieces of a gist: words on both sides of it do not stand together."""
+_UNSPACED = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u1000-\u1049\u1780-\u17d3"
+    "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+"""Scripts that put no space between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,8 @@ class Target:
     place: str | None = None
     """Key, name or id of a place, whatever its case."""
     text: str | None = None
-    """Words that stand together in what was said, shown or seen; case and punctuation do not count."""
+    """Words that stand together in what was said, shown or seen, or in a place's name; case and punctuation do not
+    count."""
 
     def __post_init__(self) -> None:
         """Raises `MnemeError` of none, of several, and of a span without a stream or without a length."""
@@ -66,17 +75,28 @@ class Target:
 def phrase(text: str) -> str:
     """The words of a text, one space around each, so that a phrase in it is a part of it; "" where there are none.
 
+    Where words are written without spaces between them, each character counts as one.
+
     >>> phrase("the RED mug") in phrase("Where is the red mug?"), phrase("red") in phrase("a hundred")
     (True, False)
+    >>> phrase("红色杯子") in phrase("我的红色杯子在哪里")
+    True
     """
     words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
     return f" {' '.join(words)} " if words else ""
 
 
+def tells(gist: str, words: str) -> bool:
+    """Whether one of the pieces of a gist holds a phrase."""
+    return bool(words) and any(words in phrase(piece) for piece in gist.split(PIECES))
+
+
 def spans_of(target: Target, writer: Writer, pending: Iterable[tuple[Stream, Percept]] = ()) -> tuple[Erased, ...]:
     """Where the target lies, in every stream of the same source. Raises `MnemeError` where it is nowhere.
 
-    pending: what recorders hold and have not stored, each with its source.
+    Words may have no span at all: they stand in a name, or nowhere. Where only an event's gist says them, since the
+    budget forgot who said them when, the whole event counts. pending: what recorders hold and have not stored, each
+    with its source.
     """
     states = dict(writer.streams)
     if target.stream is not None:
@@ -93,8 +113,6 @@ def spans_of(target: Target, writer: Writer, pending: Iterable[tuple[Stream, Per
             raise MnemeError(f"nothing in this memory was perceived in a place {target.place!r}", "nothing was changed")
     else:
         spans = list(_with_words(phrase(target.text or ""), writer, states, pending))
-        if not spans:
-            raise MnemeError("these words stand nowhere in this memory", "nothing was changed")
     return joined(spans)
 
 
@@ -125,23 +143,36 @@ def _source(states: Mapping[str, StreamState], row: Mapping[str, Any]) -> Stream
 def _with_words(
     words: str, writer: Writer, states: Mapping[str, StreamState], pending: Iterable[tuple[Stream, Percept]]
 ) -> Iterator[Erased]:
-    rows = writer.read(tables.PERCEPTS, "text IS NOT NULL", ["stream", "take", "t0_ns", "t1_ns", "text"]).to_pylist()
-    for row in rows:
-        if words in phrase(row["text"]):
-            yield span_of(_source(states, row), row["t0_ns"], max(row["t1_ns"], row["t0_ns"] + 1))
+    columns = ["id", "stream", "take", "t0_ns", "t1_ns", "text"]
+    rows = writer.read(tables.PERCEPTS, "text IS NOT NULL", columns).to_pylist()
+    saying = [row for row in rows if words in phrase(row["text"])]
+    for row in saying:
+        yield span_of(_source(states, row), row["t0_ns"], max(row["t1_ns"], row["t0_ns"] + 1))
+    ids = {row["id"] for row in saying}
+    columns = ["stream", "take", "t0_ns", "t1_ns", "percepts", "gist"]
+    for row in writer.read(tables.EVENTS, "gist != ''", columns).to_pylist():
+        if tells(row["gist"], words) and ids.isdisjoint(row["percepts"]):
+            yield span_of(_source(states, row), row["t0_ns"], row["t1_ns"])
     for source, percept in pending:
         if percept.text and words in phrase(percept.text):
             yield span_of(source, percept.t0_ns, max(percept.t1_ns, percept.t0_ns + 1))
 
 
 def _in_place(place: str, writer: Writer, states: Mapping[str, StreamState]) -> Iterator[Erased]:
-    """From each arrival there to the next place that is known, or to the end of what was perceived."""
+    """From each arrival there to the next place that is known, or to the end of what was perceived.
+
+    An event whose percepts the budget forgot counts whole, where it was there.
+    """
     called = place.casefold()
     known = writer.read(tables.PLACES, columns=["id", "stream", "key", "name"]).to_pylist()
     own = {(r["stream"], r["key"]) for r in known if called in {(r[n] or "").casefold() for n in ("id", "key", "name")}}
     rows: list[dict[str, Any]] = writer.read(
         tables.PERCEPTS, "place IS NOT NULL", ["stream", "take", "t0_ns", "t1_ns", "place"]
     ).to_pylist()
+    columns = ["stream", "take", "t0_ns", "t1_ns", "percepts", "place"]
+    for row in writer.read(tables.EVENTS, "place IS NOT NULL", columns).to_pylist():
+        if not row["percepts"] and ((row["stream"], row["place"]) in own or row["place"].casefold() == called):
+            yield span_of(_source(states, row), row["t0_ns"], row["t1_ns"])
     rows.sort(key=lambda r: (r["stream"], r["take"], r["t0_ns"]))
     stay: dict[str, Any] | None = None
     for row in [*rows, None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from pathlib import Path
 
 from ..records import Picture
@@ -26,12 +27,15 @@ def store(root: Path, percept_id: str, jpeg: bytes) -> str:
     """Writes one thumbnail and returns its path inside the memory. Raises `OSError`.
 
     A file that is there is never changed: a committed percept may name it. Where another picture has taken the name
-    (the stream is being replaced by one of the same times), the new one's carries a hash of its bytes.
+    (the stream is being replaced by one of the same times), the new one's carries a hash of its bytes. One that is
+    there already counts as written now: no version before names it, as far as `pictures` knows.
     """
     path = Path(FOLDER) / percept_id[:2] / f"{percept_id}.jpg"
     if (root / path).exists() and (root / path).read_bytes() != jpeg:
         path = path.with_stem(f"{percept_id}-{hashlib.blake2b(jpeg, digest_size=4).hexdigest()}")
-    if not (root / path).exists():
+    if (root / path).exists():
+        os.utime(root / path)
+    else:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         beside = (root / path).with_suffix(".new")
         try:

@@ -40,7 +40,11 @@ def save(root: Path, stream: str, memory: LongTerm) -> str:
     from safetensors.numpy import save as to_bytes
 
     arrays, header = _plain(memory)
-    data = to_bytes(arrays, {"mneme": json.dumps(header, ensure_ascii=False, sort_keys=True)})
+    return write(root, stream, to_bytes(arrays, {"mneme": json.dumps(header, ensure_ascii=False, sort_keys=True)}))
+
+
+def write(root: Path, stream: str, data: bytes) -> str:
+    """Writes a file of a stream, durable on return, and gives its path inside the memory. Raises `OSError`."""
     names = (hashlib.blake2b(part, digest_size=8).hexdigest() for part in (stream.encode(), data))
     path = Path(FOLDER) / ("-".join(names) + ".safetensors")
     if not (root / path).exists():
@@ -116,18 +120,21 @@ def without(
     return left, count
 
 
-def named(states: Iterable[StreamState]) -> Iterator[str]:
-    """The files that streams name, those of successors too."""
+def named(states: Iterable[StreamState], *, checkpoints: bool = True) -> Iterator[str]:
+    """The files that streams name, those of successors too. checkpoints: not of long-term memory alone."""
     for state in states:
         if state.tokens is not None:
             yield state.tokens
+        if checkpoints and state.checkpoint is not None:
+            yield state.checkpoint
         if state.successor is not None:
-            yield from named([state.successor])
+            yield from named([state.successor], checkpoints=checkpoints)
 
 
 def unnamed(state: StreamState) -> StreamState:
     """The state without files: as another memory takes it over."""
-    return replace(state, tokens=None, successor=None if state.successor is None else unnamed(state.successor))
+    successor = None if state.successor is None else unnamed(state.successor)
+    return replace(state, tokens=None, checkpoint=None, successor=successor)
 
 
 def sweep(root: Path, keep: Collection[str], young_s: float = 0.0) -> int:

@@ -61,8 +61,7 @@ def gather(
     last = {} if working else {event.stream: event for event in frames.events}
     if not working:
         working = [frame for event in last.values() for frame in frames.of_event(event)]
-    ended = {event.id for event in last.values()}
-    earlier = [event for event in frames.events if event.id not in ended]
+    earlier = [event for event in frames.events if last.get(event.stream) is not event]
     wanted = sum(frame.count for frame in working)
     found = None if hits is None else _found(frames, hits, budget)
     share, rest = halves(budget, wanted, _wanted(frames, earlier, budget) if found is None else 0)
@@ -82,7 +81,8 @@ def gather(
     rows = [("working", token) for token in blended + _shown(frames, newest, share - len(blended))]
     rest = max(rest, budget - len(rows))  # too little for the detail of one more percept is enough for the past
     if found is None:
-        key = ("long", *held, rest, tuple((event.id, event.strength) for event in earlier))
+        stated = tuple((e.stream, e.t0_ns, e.t1_ns, e.ordinal, e.strength) for e in earlier)  # ids take a hash each
+        key = ("long", *held, rest, stated)
         rows += [("long", token) for token in cache.once(key, lambda: _past(frames, earlier, rest))]
     else:
         rows += [("recalled", token) for token in _recalled(frames, found, rest)]

@@ -3,42 +3,55 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import tables, thumbnails
 
 _A_COMMIT = 24_576
 """Bytes that a commit's own versions take, about: of every table that it touches, and of the ledger."""
+_COPIES = "sources"
+"""Copies of sources inside a memory (`purge.COPIES`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Bytes of a memory's folder."""
+    """Bytes of a memory's folder: of what the memory makes. Copies of sources are not memory, and are told apart."""
 
-    tables: int
-    """Rows, indexes and versions of all tables."""
+    by_table: Mapping[str, int]
+    """Rows, indexes and versions of each table."""
     thumbnails: int
     rest: int
+    copies: int = 0
+
+    @property
+    def tables(self) -> int:
+        return sum(self.by_table.values())
 
     @property
     def total(self) -> int:
+        """Without the copies of sources."""
         return self.tables + self.thumbnails + self.rest
 
     @property
     def peak(self) -> int:
-        """Bytes while the tables are compacted: they are written anew before the old ones go."""
-        return 2 * self.tables + self.thumbnails + self.rest
+        """Bytes while the tables are compacted: one after another is written anew before its old files go."""
+        return self.total + max(self.by_table.values(), default=0)
 
 
 def measured(root: Path, *, pictures: bool = True) -> Usage:
     """The folder as it is, file by file; what comes or goes meanwhile may be missed. pictures: thumbnails too."""
-    parts = {tables.FOLDER: 0, thumbnails.FOLDER: 0, "": 0}
+    by_table: Counter[str] = Counter()
+    parts = {thumbnails.FOLDER: 0, _COPIES: 0, "": 0}
     for path, size in _files(root, None if pictures else root / thumbnails.FOLDER):
-        top = path[len(str(root)) + 1 :].split(os.sep, 1)[0]
-        parts[top if top in parts else ""] += size
-    return Usage(parts[tables.FOLDER], parts[thumbnails.FOLDER], parts[""])
+        top, *below = path[len(str(root)) + 1 :].split(os.sep, 2)
+        if top == tables.FOLDER and len(below) == 2:
+            by_table[below[0].removesuffix(".lance")] += size
+        else:
+            parts[top if top in parts else ""] += size
+    return Usage(dict(by_table), parts[thumbnails.FOLDER], parts[""], parts[_COPIES])
 
 
 def bytes_in(folder: Path) -> int:
@@ -59,16 +72,18 @@ class Gauge:
     def committed(self, rows: int, pictures: int) -> None:
         """A commit of so many bytes of rows and of thumbnails."""
         known = self.usage
-        self.usage = Usage(known.tables + rows + _A_COMMIT, known.thumbnails + pictures, known.rest)
+        percepts = known.by_table.get(tables.PERCEPTS, 0) + rows + _A_COMMIT
+        by_table = {**known.by_table, tables.PERCEPTS: percepts}
+        self.usage = replace(known, by_table=by_table, thumbnails=known.thumbnails + pictures)
 
     def compacted(self) -> None:
         """The tables were written anew: a walk over all files but the thumbnails, of which there are some hundreds."""
         known = measured(self._root, pictures=False)
-        self.usage = Usage(known.tables, self.usage.thumbnails, known.rest)
+        self.usage = replace(known, thumbnails=self.usage.thumbnails)
 
     def removed(self, pictures: int) -> None:
         """Thumbnails of so many bytes went."""
-        self.usage = Usage(self.usage.tables, max(0, self.usage.thumbnails - pictures), self.usage.rest)
+        self.usage = replace(self.usage, thumbnails=max(0, self.usage.thumbnails - pictures))
 
 
 def _files(folder: Path, without: Path | None = None) -> Iterator[tuple[str, int]]:

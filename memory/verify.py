@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import manifest, purge, tables, thumbnails, token_state
+from ..records import Vector
+from . import ledger, manifest, purge, tables, thumbnails, token_state
 from .erased import Erased
-from .reach import mark
+from .reach import mark, words_of
 from .store import connect
-from .target import phrase
+from .target import PIECES, phrase, sources, tells
 
 _LATE = 100
 """Findings that are told, at most."""
-PIECES = "·"
-"""What stands between the pieces of a gist: words on both sides of it do not stand together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +35,13 @@ class Search:
     """Ids."""
     spans: Sequence[Erased] = ()
     vectors: Collection[bytes] = ()
-    """`reach.mark` of vectors; only what no percept that is there has counts, as two sights may be the same."""
+    """`reach.mark` of vectors; only what no row that is there has counts, as two sights may be the same."""
     words: Collection[str] = ()
     """As `target.phrase` has them; only where no percept that is there says them."""
     never: str = ""
     """Words, likewise, that nothing may say."""
+    sources: Collection[str] = ()
+    """Of what is being watched, and may stand in no row yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,14 @@ class _Looking:
     def __init__(self, root: Path, search: Search) -> None:
         self.files = self.versions = self.rows = 0
         self._root, self._search = root, search
+        self._sought = frozenset(search.vectors)
         self._database = connect(root)
         self._manifest = manifest.read(root)
+        self._streams = {stream.id: stream for stream in self._manifest.streams}
         self._said: set[str] = set()
         """What percepts that are there say."""
         self._marks: set[bytes] = set()
-        """Of sought vectors, those that percepts that are there have too."""
+        """Of sought vectors, those that percepts or events that are there have too."""
 
     def findings(self) -> Iterator[str]:
         named: set[str] = set()
@@ -107,7 +110,8 @@ class _Looking:
             elif name == tables.SUMMARIES:
                 yield from self._summaries(rows)
             elif name == tables.PLACES:
-                yield from (f"place {row['id']} is named so" for row in rows.to_pylist() if self._never(row["name"]))
+                named_so = (row for row in rows.to_pylist() if self._never(row["name"]) or self._never(row["key"]))
+                yield from (f"place {row['id']} is named so" for row in named_so)
             else:
                 yield from self._ledger(rows)
         if name == tables.PERCEPTS and self._search.never:
@@ -118,15 +122,10 @@ class _Looking:
             yield from (f"the word index finds {hit['id']}" for hit in hits if self._never(hit["text"]))
 
     def _percepts(self, rows: Any, named: set[str]) -> Iterator[str]:
-        streams = {stream.id: stream for stream in self._manifest.streams}
         vectors = {space.name: tables.vectors_of(rows, space.name) for space in self._manifest.spaces}
-        for i, row in enumerate(rows.select(["id", "stream", "t0_ns", "t1_ns", "text", "thumbnail"]).to_pylist()):
-            stream = streams.get(row["stream"])
-            lost = row["id"] in self._search.percepts or (
-                stream is not None
-                and any(s.concerns(stream) and s.meets(row["t0_ns"], row["t1_ns"]) for s in self._search.spans)
-            )
-            if lost:
+        columns = ["id", "stream", "t0_ns", "t1_ns", "text", "thumbnail", "place"]
+        for i, row in enumerate(rows.select(columns).to_pylist()):
+            if row["id"] in self._search.percepts or self._within(row):
                 yield f"percept {row['id']} is there"
                 continue
             if row["thumbnail"]:
@@ -135,20 +134,29 @@ class _Looking:
                 if self._never(row["text"]):
                     yield f"percept {row['id']} says it"
                 self._said.add(phrase(row["text"]))
-            if self._search.vectors:
-                own = {mark(v) for cells in vectors.values() if (v := cells[i]) is not None}
-                self._marks |= own & set(self._search.vectors)
+            if self._never(row["place"]):
+                yield f"percept {row['id']} names a place so"
+            self._stays(cells[i] for cells in vectors.values())
 
     def _events(self, rows: Any) -> Iterator[str]:
-        for row in rows.select(["id", "percepts", "gist"]).to_pylist():
+        vectors = {space.name: tables.vectors_of(rows, space.name) for space in self._manifest.spaces}
+        columns = ["id", "stream", "t0_ns", "t1_ns", "percepts", "gist", "place"]
+        for i, row in enumerate(rows.select(columns).to_pylist()):
+            own = [cells[i] for cells in vectors.values()]
+            if not self._within(row):
+                self._stays(own)  # of an event whose percepts the budget forgot long-term memory has what it has
+            elif not row["percepts"] and (row["gist"] or any(vector is not None for vector in own)):
+                yield f"event {row['id']} still tells of what was erased"
+            if self._never(row["place"]):
+                yield f"event {row['id']} names a place so"
             if any(id in self._search.percepts for id in row["percepts"]):
                 yield f"event {row['id']} lists what was erased"
             if self._tells(row["gist"]):
                 yield f"the gist of event {row['id']} says it"
 
     def _summaries(self, rows: Any) -> Iterator[str]:
-        for row in rows.select(["id", "text", "name"]).to_pylist():
-            if self._tells(row["text"]) or self._tells(row["name"]):
+        for row in rows.select(["id", "text", "name", "places"]).to_pylist():
+            if any(self._tells(text) for text in words_of(row)):
                 yield f"summary {row['id']} says it"
 
     def _ledger(self, rows: Any) -> Iterator[str]:
@@ -177,19 +185,36 @@ class _Looking:
             yield f"deleted rows are still in the file that {path.name} is about"
 
     def _beside(self, named: set[str]) -> Iterator[str]:
-        """Thumbnails that no percept names, and token state."""
+        """Thumbnails that no percept names, copies of sources that no stream names, and token state."""
         stored = thumbnails.stored(self._root)
         self.files += len(stored)
         yield from (f"no percept names {path}" for path in sorted(stored - named))
-        sought = set(self._search.vectors) - self._marks
+        last = ledger.last(self._database.open_table(tables.LEDGER))
+        states = [] if last is None else last.streams.values()
+        watched = [*self._search.sources, *(source.source for state in states for source in sources(state))]
+        copies = sorted(purge.unnamed_copies(self._root, watched))
+        yield from (f"no stream names the copy {purge.COPIES}/{name}" for name in copies)
+        sought = self._sought - self._marks
         for path in sorted((self._root / token_state.FOLDER).glob("**/*.safetensors")):
             self.files += 1
             if sought and any(mark(vector) in sought for vector in _vectors_in(path)):
                 yield f"{path.relative_to(self._root)} holds a vector of it"
 
+    def _stays(self, vectors: Iterable[Vector | None]) -> None:
+        """Notes the vectors of a row that is there, as rows have them and as prototypes do."""
+        if self._sought:
+            own = {each for v in vectors if v is not None for each in (mark(v), mark(v.astype(np.float16)))}
+            self._marks |= own & self._sought
+
+    def _within(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row's time was erased."""
+        stream = self._streams.get(row["stream"])
+        spans = self._search.spans if stream is not None else ()
+        return any(s.concerns(stream) and s.meets(row["t0_ns"], row["t1_ns"]) for s in spans if stream is not None)
+
     def _tells(self, gist: str) -> bool:
         """Whether a piece of a gist says what only the erased said."""
-        return any(self._says(piece) or self._never(piece) for piece in gist.split(PIECES))
+        return tells(gist, self._search.never) or any(self._says(piece) for piece in gist.split(PIECES))
 
     def _says(self, text: str) -> bool:
         """Whether a text says what only the erased said."""
@@ -206,7 +231,7 @@ def _vectors_in(path: Path) -> Iterable[Any]:
     from safetensors.numpy import load_file
 
     for array in load_file(path).values():
-        if array.ndim and array.dtype.kind == "f":
+        if array.size and array.ndim and array.dtype.kind == "f":
             yield from np.asarray(array, np.float32).reshape(-1, array.shape[-1])
 
 

@@ -14,6 +14,18 @@ from ..records import Moment, Place
 from .spatial import AWAY_NS, Fix, PlaceMap, PlaceSettings, carry_names
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is known where an event ends beside the places as they are stored."""
+
+    key: str | None = None
+    """Of the place where the stream was; None: in none that is known."""
+    last_ns: int | None = None
+    """Until when that was known; None: it never was placed."""
+    camera: str | None = None
+    """Whose sights tell of places; None: none did."""
+
+
 @dataclass(slots=True)
 class _Stay:
     """A stretch of time in one place, or in none that is known."""
@@ -33,10 +45,12 @@ class Whereabouts:
         places: Sequence[Place] = (),
         from_ns: int = 0,
         named: Iterable[Place] = (),
+        left: Left | None = None,
     ) -> None:
         """places: as they stood at `from_ns`, the end of the last closed event.
 
         named: of the recording that this one replaces; the names that a person gave them go over.
+        left: what else was known at `from_ns`; without it the stream counts as still being where it was last.
         """
         self._stream = stream
         self._settings = settings
@@ -46,12 +60,13 @@ class Whereabouts:
         """Not folded in yet, in order of time."""
         self._from_ns = from_ns
         """What comes late and is of before this changes no place."""
-        self._camera: str | None = None
-        here = self._map.here
-        known = here is not None and not here.vectors
-        self._stays = [_Stay(here.last_ns, here.last_ns, here.key)] if here is not None and known else []
+        self._camera = None if left is None else left.camera
+        self._stays = _last(self._map.here) if left is None else _stood(left)
         self._at_cut: dict[int, list[Place]] = {}
+        self._left: dict[int, Left] = {}
         self._stored = {place.id: place for place in places}
+        self._keep_ns = from_ns
+        """Of the time before nobody asks any more."""
 
     def observe(self, moment: Moment) -> None:
         """Takes what a moment tells of where the stream is."""
@@ -73,7 +88,8 @@ class Whereabouts:
     def settle(self, until_ns: int | None, keep_ns: int | None = None) -> None:
         """Folds in what is of before that time (None: everything).
 
-        keep_ns: nobody will ask for the place at an earlier time.
+        keep_ns: from the next call on, nobody will ask for the place at an earlier time. What settles in this call is
+        asked for after it, and may be of before: where a cut was awaited, some seconds settle at once.
         """
         while self._waiting and (until_ns is None or self._waiting[0].t_ns < until_ns):
             fix = self._waiting.pop(0)
@@ -83,8 +99,9 @@ class Whereabouts:
                 self._stays[-1].t1_ns = fix.t_ns
             else:
                 self._stays.append(_Stay(fix.t_ns, fix.t_ns, key))
-        if keep_ns is not None:
-            self._stays = self._stays[max(bisect_right(self._stays, keep_ns, key=lambda stay: stay.t0_ns) - 1, 0) :]
+        first = bisect_right(self._stays, self._keep_ns, key=lambda stay: stay.t0_ns) - 1
+        self._stays = self._stays[max(first, 0) :]
+        self._keep_ns = self._keep_ns if keep_ns is None else keep_ns
 
     def cut(self, cut_ns: int) -> None:
         """An event ends, another begins: keeps the places as they stand."""
@@ -94,6 +111,12 @@ class Whereabouts:
         if self._stays and (here := self._map.here) is not None and here.vectors:
             self._stays.append(_Stay(cut_ns, cut_ns, None))  # how it looked says nothing about another scene
         self._at_cut[cut_ns] = self._map.places
+        key, last_ns = (self._stays[-1].key, self._stays[-1].t1_ns) if self._stays else (None, None)
+        self._left[cut_ns] = Left(key, last_ns, self._camera)
+
+    def left(self, cut_ns: int) -> Left:
+        """What going on from a cut that it was told of needs beside the places."""
+        return self._left[cut_ns]
 
     def at(self, t_ns: int) -> str | None:
         """The place at a time that has settled; none where the last that is known lies too long ago."""
@@ -111,6 +134,7 @@ class Whereabouts:
         """What `changed` gave for the cut is durable."""
         self._stored |= {place.id: place for place in places}
         self._at_cut = {at_ns: known for at_ns, known in self._at_cut.items() if at_ns > cut_ns}
+        self._left = {at_ns: known for at_ns, known in self._left.items() if at_ns > cut_ns}
 
     def erase(self, places: Sequence[Place], gone: Callable[[int], bool]) -> None:
         """Goes on from places as they stand after an erasure; gone: whether a time was erased."""
@@ -138,6 +162,15 @@ class Whereabouts:
             return
         at = bisect_right(self._waiting, fix.t_ns, key=lambda waiting: waiting.t_ns)
         self._waiting.insert(at, fix)
+
+
+def _last(here: Place | None) -> list[_Stay]:
+    """Of a stream of which only the place is known where it was last: how another scene looked says nothing."""
+    return [] if here is None or here.vectors else [_Stay(here.last_ns, here.last_ns, here.key)]
+
+
+def _stood(left: Left) -> list[_Stay]:
+    return [] if left.last_ns is None else [_Stay(left.last_ns, left.last_ns, left.key)]
 
 
 def _renamed(place: Place, renamed: Place) -> Place:

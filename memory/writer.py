@@ -12,9 +12,10 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from .faults import error_number, mended
 from .history import READERS_S, latest, prune, settle
 from .ledger import Entry, Kind, StreamState, TableState
 from .settings import MemorySettings
+from .shorten import shorten
 from .store import connect, last_entry
 from .usage import Gauge
 
@@ -55,6 +57,7 @@ class Writer:
         self._fragments = dict.fromkeys(self._schemas, 0)
         self._compact_at = settings.fragments
         self._sound = False
+        self._closed = False
         self.gauge = None if settings.budget_mb is None else Gauge(root)
         """What the folder takes, where there is a budget."""
         self.pressed: Callable[[], object] | None = None
@@ -114,7 +117,7 @@ class Writer:
 
         if self.pressed is not None and self._is_full():
             self.pressed()
-        with self._mutex, mended("writing", self.root, kept=True):
+        with self._at_work("writing"):
             self._make_ready()
             streams = {**self.streams, state.stream.id: self._placed(state)}
             self._list_streams(streams)
@@ -146,7 +149,7 @@ class Writer:
 
         A stream that `changes.streams` leaves out is gone from the ledger: its rows have to be among those dropped.
         """
-        with self._mutex, mended("writing", self.root, kept=True):
+        with self._at_work("writing"):
             self._make_ready()
             streams = self.streams if changes.streams is None else dict(changes.streams)
             self._list_streams(streams)
@@ -169,7 +172,7 @@ class Writer:
         (hashes of their sources, where the memory has its own). A crash leaves the memory as it was or, once the ledger
         has the row, as it shall be: the next writer does the rest. Until `erasure_ends` is called it tries again.
         """
-        with self._mutex, mended("erasing from", self.root, kept=True):
+        with self._at_work("erasing from"):
             self._finish_erasing()  # of one that could not be finished
             self._note_in_manifest(erasing=self._entry.commit)
             entry = self.apply("forget", changes)
@@ -179,7 +182,7 @@ class Writer:
 
     def erasure_ends(self) -> None:
         """What was erased was looked for, and is nowhere."""
-        with self._mutex, mended("erasing from", self.root):
+        with self._at_work("erasing from", kept=False):
             self._note_in_manifest(erasing=None)
 
     def erased(self, stream: Stream) -> tuple[Erased, ...]:
@@ -191,7 +194,7 @@ class Writer:
 
         changes.note: with "corrections" (of `Correction.plain`), which the next writer notes after a crash in between.
         """
-        with self._mutex, mended("writing", self.root, kept=True):
+        with self._at_work("writing"):
             entry = self.apply("correct", changes)
             self._note_in_manifest(corrections=corrected.noted(self.manifest.corrections, corrections))
         return entry
@@ -200,13 +203,27 @@ class Writer:
         """What a person corrected of where events of a stream's source end."""
         return corrected.concerning(self.manifest.corrections, stream)
 
+    def close(self, give_back: Callable[[], object] = lambda: None) -> None:
+        """Stores nothing more, whichever thread asks. give_back: what gives the lock back, while nothing is written."""
+        with self._mutex:
+            self._closed = True
+            give_back()
+
+    @contextmanager
+    def _at_work(self, doing: str, *, kept: bool = True) -> Iterator[None]:
+        """While it is entered no other thread commits; `MnemeError` once it is closed. doing, kept: as for `mended`."""
+        with self._mutex, mended(doing, self.root, kept=kept):
+            if self._closed:
+                raise MnemeError(f"{self.root} was closed", "open it again")
+            yield
+
     def alone(self) -> AbstractContextManager[object]:
         """While it is entered, no other thread commits."""
         return self._mutex
 
     def read(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> Any:
         """Rows of a table as the last commit left them, of every take: a `pyarrow.Table`."""
-        with self._mutex, mended("reading", self.root):
+        with self._at_work("reading", kept=False):
             if not self._sound:
                 self._restore()
             query = self._tables[name].search()
@@ -253,7 +270,7 @@ class Writer:
 
     def reindex(self, make: Callable[[Any], None]) -> None:
         """Lets `make` make indexes of `percepts`, under a ledger row of its own; nothing commits meanwhile."""
-        with self._mutex, mended("indexing", self.root, kept=True):
+        with self._at_work("indexing"):
             self._make_ready()
             before = self._tables[tables.PERCEPTS].version
             make(self._tables[tables.PERCEPTS])
@@ -265,17 +282,27 @@ class Writer:
         """Merges the fragments of every table and brings the word index up to date, under a ledger row of its own.
 
         Only then old versions go, and only those that no commit within the horizon names; without history all of
-        them, and the word index is made anew without the words that went.
+        them, and the word index is made anew without the words that went. Where room is short (a budget, no history)
+        the old files of one table go before the next is written anew.
         """
-        with self._mutex, mended("compacting", self.root, kept=True):
+        with self._at_work("compacting"):
             if not self._sound:
                 self._restore()
             self._sound = False
             if not history:
                 purge.index_words(self._tables[tables.PERCEPTS], replace=True)
+            short = self.gauge is not None or not history
             for name, table in self._tables.items():
                 settle(table)
                 self._fragments[name] = 1
+                if short and name in tables.VERSIONED and table.version != self._entry.tables[name].version:
+                    self._append_entry("compact", self.streams)
+                    now = latest(self._tables[tables.LEDGER])
+                    self._prune_table(name, history, now)
+                    if self.gauge is not None:
+                        self.gauge.compacted()
+                        if history and self._is_full():
+                            self._prune_table(name, False, now)
             self._append_entry("compact", self.streams)
             self._sound = True
             self._prune(history)
@@ -352,20 +379,25 @@ class Writer:
 
     def _prune(self, history: bool) -> None:
         """Removes the versions of the tables that the history has no room for. They have to be settled."""
-        now = latest(self._tables[tables.LEDGER])
-        horizon_s, share = self._settings.horizon_s, self._settings.history_share
-        for name, table in self._tables.items():
-            prune(self.root, name, table, now, horizon_s if history else 0.0, share if history else 0.0)
         ledgered = self._tables[tables.LEDGER]
-        since_ns = self._entry.committed_ns - to_ns(READERS_S)
+        now, since_ns = latest(ledgered), self._entry.committed_ns - to_ns(READERS_S)
         recent = ledger.streams_since(ledgered, since_ns) if history else iter(self.streams.values())
-        token_state.sweep(self.root, set(token_state.named(recent)), READERS_S if history else _COMMITTING_S)
+        tokens = set(token_state.named(recent))
+        kept = {name: self._prune_table(name, history, now) for name in tables.VERSIONED}
+        shorten(self.root, ledgered, self._schemas[tables.LEDGER], kept, since_ns if history else None)
+        self._prune_table(tables.LEDGER, history, now)
+        token_state.sweep(self.root, tokens, READERS_S if history else _COMMITTING_S)
         if self.gauge is not None:
             self.gauge.compacted()
             if history and self._is_full():
                 self._prune(False)
         if any(self._tables[name].version != self._entry.tables[name].version for name in tables.VERSIONED):
             self._append_entry("compact", self.streams)  # never seen: what is settled does not change
+
+    def _prune_table(self, name: str, history: bool, now: datetime) -> int:
+        """Removes old versions of one table, which has to be settled and ledgered; the first that stays."""
+        horizon_s, share = (self._settings.horizon_s, self._settings.history_share) if history else (0.0, 0.0)
+        return prune(self.root, name, self._tables[name], now, horizon_s, share)
 
     def _open_tables(self) -> dict[str, Any]:
         """Every table by its name; those that a creation which was cut off left undone are made, the ledger last.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,18 @@ class CausalBoundaries:
         self._cut_ns = closed_ns
         self._pending: _Candidate | None = None
         self._moments: deque[tuple[int, float | None]] = deque()  # (t_ns, loudness since the moment before)
+
+    def state(self) -> dict[str, Any]:
+        """All that it knows, as plain values: what `restore` goes on from."""
+        pending = None if self._pending is None else [self._pending.t_ns, self._pending.change]
+        return {"change": {"cut_ns": self._cut_ns, "pending": pending, "moments": [list(m) for m in self._moments]}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on as the one whose state it was. KeyError, TypeError or ValueError of what is none, nothing changed."""
+        known = state["change"]
+        pending = None if known["pending"] is None else _Candidate(*known["pending"])
+        moments = deque((int(t_ns), loudness) for t_ns, loudness in known["moments"])
+        self._cut_ns, self._pending, self._moments = known["cut_ns"], pending, moments
 
     @property
     def settled_ns(self) -> int:

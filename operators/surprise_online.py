@@ -9,8 +9,9 @@ have come: half as many after it as the open event has before it, and no more th
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,41 @@ class SurpriseBoundaries:
         self._pending: tuple[int, int] | None = None
         """Time of a surprising frame, and how many frames came since."""
         self._now_ns = 0 if closed_ns is None else closed_ns
+
+    def state(self) -> dict[str, Any]:
+        """All that later cuts depend on, as plain values and arrays: what `restore` goes on from.
+
+        Frames: those since the cut, and as many as the next one is weighed against; at most `window + 2` where the
+        event is short.
+        """
+        first = len(self._frames) - self.settings.window - 2
+        cut_ns = self._cut_ns or 0
+        held = [(t, v) for i, (t, v) in enumerate(self._frames) if i >= first or t >= cut_ns]
+        return {
+            "surprise": {
+                "cut_ns": self._cut_ns,
+                "now_ns": self._now_ns,
+                "pending": None if self._pending is None else list(self._pending),
+                "surprises": list(self._surprises),
+                "times": [t for t, _ in held],
+            },
+            "frames": np.stack([v for _, v in held]) if held else np.zeros((0, 1), np.float32),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on as the one whose state it was. KeyError, TypeError or ValueError of what is none, nothing changed."""
+        known, frames = state["surprise"], np.asarray(state["frames"], np.float32)
+        pending = None if known["pending"] is None else (int(known["pending"][0]), int(known["pending"][1]))
+        held = list(zip(map(int, known["times"]), frames, strict=True))
+        told, cut_ns, now_ns = list(map(float, known["surprises"])), known["cut_ns"], int(known["now_ns"])
+        self.resume(cut_ns)
+        self._frames.extend(held)
+        self._surprises.extend(told)
+        self._pending, self._now_ns = pending, now_ns
+
+    def keep(self, stays: Callable[[int], bool]) -> None:
+        """Lets go of frames whose time does not stay."""
+        self._frames = deque((frame for frame in self._frames if stays(frame[0])), maxlen=self._frames.maxlen)
 
     @property
     def settled_ns(self) -> int:
@@ -133,16 +169,14 @@ class SurpriseBoundaries:
         return next(t for t, _ in mine[first:] if t >= at_ns - self.settings.delay_ns)
 
     def _told(self) -> float | None:
-        """The surprise of the newest frame."""
-        import torch
-
-        from .surprise import surprise
-
+        """The surprise of the newest frame: the last value of `surprise.surprise`, of which this computes no other."""
         rows = list(self._frames)[-self.settings.window - 2 :]
         if len(rows) < 3:
             return None
-        vectors = torch.from_numpy(np.stack([v for _, v in rows]))
-        return float(surprise(vectors, self.settings.window, self.settings.temperature)[-1])
+        wide = np.stack([v for _, v in rows]).astype(np.float64)
+        wide /= np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
+        *others, step = np.delete(wide, -2, axis=0) @ wide[-2] / self.settings.temperature
+        return float(np.logaddexp.reduce([step, *(score for score in others if not np.isnan(score))]) - step)
 
     def _is_surprising(self, told: float | None) -> bool:
         if told is None or len(self._surprises) < self.settings.least:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..errors import MnemeError
 from ..memory.memory import Ack
 from ..records import Lane, Observation
-from .live_stream import Begun, LiveStatus, LiveStream
+from .live_stream import TICK_S, Begun, LiveStatus, LiveStream
 from .observed import check
 from .senses import DEFAULT_LANES
 
@@ -117,6 +118,23 @@ class Live:
         with self._lock:
             live = self._live.get(stream)
             return live.status if live is not None else self._past.get(stream, LiveStatus())
+
+    def settle(self, streams: Collection[str] | None, timeout_s: float) -> list[str]:
+        """Waits until all that was pushed before is perceived and stored, in these streams (None: all that are live).
+
+        Sounds, words and captions end there, as before a pause, and go on as others. The names of those that did not
+        come so far in time.
+        """
+        until_s = time.monotonic() + timeout_s
+        with self._lock:
+            running = [live for name, live in self._live.items() if streams is None or name in streams]
+        behind = []
+        for live, done in [(live, live.settle()) for live in running]:
+            while not (done.wait(TICK_S) or live.over):
+                if time.monotonic() > until_s:
+                    behind.append(live.name)
+                    break
+        return behind
 
     def end(self, stream: str) -> None:
         """The episode is over: waits until what is open is stored, and closes the stream for good."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MnemeError
-from ..memory.boundaries import Boundaries, Looking
+from ..memory.boundaries import Boundaries, Lasting, Looking
 from ..memory.memory import Ack, Recorder
 from ..records import Lane, Moment, Observation, Vector
 from .newest import NewestQueue
@@ -84,6 +84,17 @@ class Pausing:
     def resume(self, closed_ns: int) -> None:
         self._inner.resume(closed_ns)
 
+    def state(self) -> dict[str, Any]:
+        return self._inner.state() if isinstance(self._inner, Lasting) else {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        if isinstance(self._inner, Lasting):
+            self._inner.restore(state)
+
+    def keep(self, stays: Callable[[int], bool]) -> None:
+        if isinstance(self._inner, Lasting):
+            self._inner.keep(stays)
+
     def pause(self, t_ns: int) -> None:
         self._paused_ns = max(self._paused_ns, t_ns)
 
@@ -118,6 +129,7 @@ class LiveStream:
         self._noting = threading.Lock()
         self._status = LiveStatus() if after is None else replace(after.status, error=None)
         self._stopping: str | None = None
+        self._settling: list[tuple[int, threading.Event]] = []
         self._put_s = self._acked_s = time.monotonic()
         self._seen_ns = 0
         """Time of the last observation that was perceived."""
@@ -159,6 +171,17 @@ class LiveStream:
             self._put_s = time.monotonic()
             self._note(last_t_ns=observation.t_ns, received=1, dropped=dropped)
             return dropped == 0
+
+    def settle(self) -> threading.Event:
+        """Has all that was pushed perceived and stored, as before a pause; its pictures are not shown again later.
+
+        The event is set when that is done. Where the stream is let go first, that does the same, and it is not set.
+        """
+        done = threading.Event()
+        with self._taking:
+            self._thinner.part()
+            self._settling.append((self._status.last_t_ns, done))
+        return done
 
     def stop(self, *, end: bool) -> None:
         """Take nothing more. end: the stream is over; else it may go on later. `join` waits until all is stored."""
@@ -203,6 +226,13 @@ class LiveStream:
             if observation is not None:
                 paused = False
                 self._guarded(partial(self._take, perception, recorder, observation))
+            due = self._due()
+            if due:
+                paused = paused or self._guarded(partial(self._pause, perception, recorder)) is None
+                self._standing = Standing(self._mneme.interval_ns)
+                for done in due:
+                    done.set()
+            if observation is not None:
                 continue
             if self._stopping is not None:
                 break
@@ -216,6 +246,14 @@ class LiveStream:
             self._guarded(partial(self._pause, perception, recorder))
         if self._stopping == "end":
             self._guarded(lambda: self._heard([recorder.finish(self._status.last_t_ns + 1)]))
+
+    def _due(self) -> list[threading.Event]:
+        """Of those who wait in `settle`, those whose observations have been taken."""
+        with self._taking:
+            taken = not len(self._queue)
+            due = [done for t_ns, done in self._settling if taken or t_ns < self._seen_ns]
+            self._settling = [waiting for waiting in self._settling if waiting[1] not in due]
+            return due
 
     def _take(self, perception: Perception, recorder: Recorder, observation: Observation) -> None:
         if observation.t_ns < self._first_ns:

@@ -101,6 +101,10 @@ class Thinner:
         self._bare_tick = tick
         return replace(observation, images=images)
 
+    def part(self) -> None:
+        """Lets go of pictures that wait for the main camera's."""
+        self._beside = {}
+
     def _pictures(self, observation: Observation) -> Mapping[str, Picture]:
         images = observation.images
         if not images:

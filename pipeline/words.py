@@ -174,13 +174,6 @@ class Word:
         return any(c.isdigit() for c in self.surface)
 
 
-@lru_cache(maxsize=1)
-def _stemmer():  # type: ignore[no-untyped-def]  # snowballstemmer has no types
-    import snowballstemmer
-
-    return snowballstemmer.stemmer("english")
-
-
 @lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
     """The stem of one word, lower case (Snowball's English stemmer after a table of irregular forms).
@@ -188,9 +181,11 @@ def stem(word: str) -> str:
     >>> stem("deployment") == stem("deployed"), stem("brought") == stem("bring")
     (True, True)
     """
+    import snowballstemmer
+
     lower = word.lower().replace("’", "'")
     lower = _IRREGULAR.get(lower, lower)
-    stemmed = str(_stemmer().stemWord(lower))
+    stemmed = str(snowballstemmer.stemmer("english").stemWord(lower))  # one that questions shared would mix their words
     # Snowball keeps "-ment" after a short stem; "deployment" and "deployed" are one word to a question.
     return stemmed[:-4] if stemmed.endswith("ment") and len(stemmed) > 7 else stemmed
 

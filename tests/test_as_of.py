@@ -16,7 +16,7 @@ from mneme.memory.check import check
 from mneme.memory.memory import Memory
 from mneme.memory.settings import MemorySettings
 from mneme.memory.store import StoredSnapshot
-from mneme.records import NS_PER_S
+from mneme.records import NS_PER_S, Moment
 from tests.recording import BLUE, DAY, GREEN, RED, SPACE, CutsAt, look, moments, s, say
 
 MINUTE = 60 * NS_PER_S
@@ -187,3 +187,22 @@ def test_the_command_line_asks_the_past_sleeps_and_tells_the_timeline(tmp_path: 
     told = run("timeline", "--stream", "two")
     assert [(stretch["stream"], stretch["slept"], len(stretch["events"])) for stretch in told] == [("two", True, 1)]
     assert "attic" in told[0]["text"]
+
+
+def test_a_place_as_of_a_time_does_not_tell_where_the_stream_went_later(tmp_path: Path) -> None:
+    settings = MemorySettings(commit_every_s=1e6)  # one commit holds all of it
+    with Memory.create(tmp_path / "m", "embedded", [SPACE], settings=settings) as memory:
+        recorder = memory.recorder(DAY, boundaries=CutsAt(100), monotonic=lambda: 0)
+        for t in range(60):
+            seen = look(t, (RED, GREEN, BLUE)[t // 20], place="hall" if t // 20 != 1 else "vault")
+            recorder.observe(Moment("day", s(t), (seen,), settled_ns=max(0, s(t - 2))))
+        recorder.finish(s(60))
+
+        def known(at: str) -> list[tuple[str, int, float, int]]:
+            places = memory.snapshot(AsOf.read(at)).places()
+            return [(p.name, p.visits, p.last_ns / NS_PER_S, len(p.moves)) for p in places]
+
+        assert known("10s") == [("hall", 1, 0.0, 0)]  # what is like the sight before is not kept
+        assert known("30s") == [("hall", 1, 0.0, 1), ("vault", 1, 20.0, 0)]
+        assert known("50s") == [("hall", 2, 40.0, 1), ("vault", 1, 20.0, 1)]
+        assert [(p.visits, p.last_ns) for p in memory.snapshot().places()] == [(2, s(59)), (1, s(39))]

@@ -8,11 +8,14 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 
 from mneme.errors import SettingsError
 from mneme.memory.boundaries import Boundaries, Looking, make_boundaries
 from mneme.memory.memory import Memory
 from mneme.memory.settings import Detector, MemorySettings
+from mneme.operators.surprise import surprise
+from mneme.operators.surprise_online import SurpriseBoundaries, SurpriseSettings
 from mneme.records import NS_PER_S, Moment, Percept, Space, Stream, Vector
 
 DETECTORS: tuple[Detector, ...] = get_args(Detector)
@@ -81,6 +84,15 @@ def test_an_event_ends_though_nothing_happens(detector: Detector) -> None:
     cuts = cuts_of(make_boundaries(MemorySettings(boundaries=detector, max_event_s=20.0)), same, {})
     assert [round(cut / NS_PER_S) for cut in cuts][:1] in ([20], [19], [18], [17], [16])
     assert all(b - a <= 20 * NS_PER_S + LATE_NS for a, b in pairwise([0, *cuts]))
+
+
+def test_what_surprises_online_is_what_surprises_in_the_whole_stream() -> None:
+    rows = looks(2)
+    online = SurpriseBoundaries(SurpriseSettings(history=len(rows)))
+    for i, vector in enumerate(rows):
+        online.look(i * STEP, vector)
+    whole = surprise(torch.from_numpy(np.stack(rows)), online.settings.window, online.settings.temperature)
+    np.testing.assert_allclose(online.state()["surprise"]["surprises"], whole[2:], atol=1e-4)
 
 
 def test_lengths_that_make_no_sense_are_refused() -> None:

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mneme.errors import MemoryFormatError, MnemeError
+from mneme.errors import LockedError, MemoryFormatError, MnemeError
+from mneme.memory import exchange, manifest
 from mneme.memory.exchange import bring_in, content_hash, export
+from mneme.memory.lock import WriterLock
 from mneme.memory.memory import Memory
 from mneme.memory.store import StoredSnapshot
+from mneme.memory.writer import Writer
 from mneme.ui.cli import app
 from tests.recording import BLUE, DAY, GREEN, RED, SPACE, CutsAt, look, moments, record, s, say
 
@@ -119,3 +122,72 @@ def test_the_commands_say_what_they_did_and_refuse_in_one_line(full: Path, tmp_p
     nothing = run(app, ["import", str(tmp_path), "-m", str(tmp_path / "third")])
     assert nothing.exit_code == 2
     assert "has no export.json" in nothing.stderr
+
+
+def test_an_import_leaves_alone_what_another_process_made_there_meanwhile(
+    full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(StoredSnapshot(full), tmp_path / "out")
+    look_first, made = manifest.refuse_foreign, []
+
+    def look_then(root: Path) -> None:
+        look_first(root)
+        if not made:
+            made.append(root)
+            with Memory.create(root, "embedded", [SPACE]) as other:
+                recorder = other.recorder(DAY, boundaries=CutsAt(10))
+                record(recorder, moments([say(2, 4, "acknowledged words")], until_s=20))
+                recorder.finish(s(20))
+
+    monkeypatch.setattr(manifest, "refuse_foreign", look_then)
+    with pytest.raises(MemoryFormatError, match="there is a memory at"):
+        bring_in(tmp_path / "out", tmp_path / "again")
+    assert [p.text for p in StoredSnapshot(tmp_path / "again").percepts()] == ["acknowledged words"]
+
+
+def test_an_import_leaves_alone_what_another_process_is_making(full: Path, tmp_path: Path) -> None:
+    export(StoredSnapshot(full), tmp_path / "out")
+    (tmp_path / "again").mkdir()
+    held = WriterLock(tmp_path / "again", 0)
+    with pytest.raises(LockedError):
+        bring_in(tmp_path / "out", tmp_path / "again")
+    assert [path.name for path in (tmp_path / "again").iterdir()] == ["lock"]
+    held.release()
+    bring_in(tmp_path / "out", tmp_path / "again")
+    assert told(tmp_path / "again") == told(full)
+
+
+@pytest.mark.parametrize("dies", ["building", "moving"])
+def test_an_import_that_was_cut_off_is_no_memory_and_the_next_one_makes_it(
+    full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: str
+) -> None:
+    export(StoredSnapshot(full), tmp_path / "out")
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(exchange, "_clear", lambda _: None)  # as where the process is killed: it tidies nothing away
+        if dies == "building":
+            cut.setattr(Writer, "compact", die)
+        else:
+            cut.setattr(exchange, "flush_names", die)
+        with pytest.raises(KeyboardInterrupt):
+            bring_in(tmp_path / "out", tmp_path / "again")
+    assert (tmp_path / "again" / "import.new").exists()
+    with pytest.raises(MemoryFormatError):
+        Memory.open(tmp_path / "again")
+    bring_in(tmp_path / "out", tmp_path / "again")
+    assert told(tmp_path / "again") == told(full)
+    assert not (tmp_path / "again" / "import.new").exists()
+
+
+@pytest.mark.parametrize("key", ["profile", "spaces", "streams", "rows", "content_sha256"])
+def test_an_export_that_says_too_little_is_refused_in_one_line(full: Path, tmp_path: Path, key: str) -> None:
+    export(StoredSnapshot(full), tmp_path / "out")
+    stated = json.loads((tmp_path / "out" / "export.json").read_text())
+    del stated[key]
+    (tmp_path / "out" / "export.json").write_text(json.dumps(stated))
+    with pytest.raises(MemoryFormatError, match=f"lacks '{key}'"):
+        bring_in(tmp_path / "out", tmp_path / "again")
+    assert not (tmp_path / "again").exists()

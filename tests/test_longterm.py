@@ -98,7 +98,7 @@ def test_an_event_is_taken_out_exactly_and_nothing_of_it_stays(
     ids = {visit(ordinal, places[ordinal])[0].id for ordinal in gone}
     before = memory.banks[KEY].prototypes
     touched = memory.erase(ids)
-    after = memory.banks[KEY].prototypes
+    after = memory.prototypes(*KEY) or ()
     assert touched == sum(bool(p.events & ids) or p.owner in ids for p in before)
     assert len(after) == sum(p.owner not in ids and bool(p.events - ids) for p in before)
     kept = iter(after)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..records import to_s
+from ..pipeline.receipts import COUNTS, plain_receipt
 from .times import seconds_of
 
 if TYPE_CHECKING:
     from ..memory.forget import Receipt
-
-COUNTS = ("percepts", "events", "thumbnails", "prototypes", "gists", "links", "places")
 
 
 def forget_command(
@@ -46,34 +44,6 @@ def forget_command(
         typer.echo(_told(receipt))
     if not receipt.verified:
         raise typer.Exit(1)
-
-
-def plain_receipt(receipt: Receipt) -> dict[str, Any]:
-    """A receipt as JSON; a span without an end has none."""
-    return {
-        "asked": _in_seconds(dict(receipt.asked)),
-        "spans": [_in_seconds(span.plain()) for span in receipt.spans],
-        **{name: getattr(receipt, name) for name in COUNTS},
-        "commit": receipt.commit,
-        "ledger_sha256": receipt.ledger_sha256,
-        "verified": receipt.verified,
-        "searched": {
-            "files": receipt.searched.files,
-            "versions": receipt.searched.versions,
-            "rows": receipt.searched.rows,
-            "found": list(receipt.searched.found),
-        },
-    }
-
-
-def _in_seconds(times: dict[str, Any]) -> dict[str, Any]:
-    from ..memory.erased import FOREVER
-
-    for name in ("t0", "t1"):
-        if f"{name}_ns" in times:
-            t_ns = times.pop(f"{name}_ns")
-            times[f"{name}_s"] = None if t_ns >= FOREVER else to_s(t_ns)
-    return times
 
 
 def _told(receipt: Receipt) -> str:

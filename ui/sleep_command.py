@@ -36,4 +36,6 @@ def sleep_command(
         )
     if slept.indexed:
         typer.echo(f"indexes made: {', '.join(slept.indexed)}")
-    typer.echo(f"{slept.bytes_before / 1e6:.1f} MB before, {slept.bytes_after / 1e6:.1f} MB after")
+    typer.echo(
+        f"{slept.bytes_before / 1e6:.1f} MB before, {slept.bytes_after / 1e6:.1f} MB after, without copies of sources"
+    )

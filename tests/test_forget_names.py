@@ -1,0 +1,180 @@
+"""Erasure reaches names of places, copies of sources, what is told late, and what a killed writer leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mneme.errors import MnemeError
+from mneme.memory.memory import Memory
+from mneme.memory.target import phrase
+from mneme.memory.verify import Search, verify
+from mneme.records import Moment, Pose, Stream
+from tests.recording import BLUE, DAY, GREEN, RED, SPACE, CutsAt, look, moments, record, s, say
+
+HERE = Path(__file__).parents[1]
+PERCEPTS = (look(1, RED), say(2, 4, "hello, these are my words"), look(12, GREEN))
+
+
+def watch(memory: Memory, stream: Stream, until_s: int = 20, **kinds: bool) -> None:
+    """The stream to its end at 20 s, or broken off before."""
+    recorder = memory.recorder(stream, boundaries=CutsAt(10), **kinds)
+    for moment in moments(PERCEPTS, until_s):
+        own = tuple(replace(percept, stream=stream.id) for percept in moment.percepts)
+        recorder.observe(replace(moment, stream=stream.id, percepts=own))
+    if until_s < 20:
+        memory.release(recorder)
+    else:
+        recorder.finish(s(until_s))
+
+
+def dropped(root: Path, digest: str) -> Stream:
+    """The day as the memory's own copy of a video."""
+    path = root / "sources" / digest / "day.mp4"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"pixels")
+    return replace(DAY, source=str(path), digest=digest)
+
+
+def copies(root: Path) -> list[str]:
+    return sorted(path.parent.name for path in root.glob("sources/*/*"))
+
+
+def test_a_memory_that_was_moved_knows_its_own_copy_of_a_video(tmp_path: Path) -> None:
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        watch(memory, dropped(tmp_path / "m", "aaa"))
+    (tmp_path / "m").rename(tmp_path / "moved")
+    (tmp_path / "way").symlink_to(tmp_path / "moved")
+    with Memory.open(tmp_path / "way", "w") as memory:
+        memory.forget(stream="day", t0_ns=s(2), t1_ns=s(4))
+        assert copies(tmp_path / "moved") == ["aaa"]
+        assert memory.forget(stream="day").verified
+    assert copies(tmp_path / "moved") == []
+
+
+@pytest.mark.parametrize("until_s", [15, 20])
+def test_copies_of_a_replaced_stream_and_of_one_that_replaces_it_go_too(tmp_path: Path, until_s: int) -> None:
+    """until_s: before its end, so that the replacement is not done, or to it."""
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        watch(memory, dropped(memory.root, "aaa"))
+        watch(memory, dropped(memory.root, "bbb"), until_s, replace=True)
+        watch(memory, replace(dropped(memory.root, "ccc"), id="other"), 15)
+        dropped(memory.root, "left")
+        assert verify(memory.root, Search()).found[-1:] == ("no stream names the copy sources/left",)
+        assert memory.forget(stream="day").verified
+        assert copies(memory.root) == ["ccc"]
+
+
+def test_a_copy_that_is_just_being_watched_stays(tmp_path: Path) -> None:
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        watch(memory, DAY)
+        memory.recorder(replace(dropped(memory.root, "new"), id="other"), boundaries=CutsAt(10))
+        assert memory.forget(stream="day").verified
+        assert copies(memory.root) == ["new"]
+
+
+def test_of_a_live_stream_goes_what_was_said_before_the_request_and_is_told_later(tmp_path: Path) -> None:
+    live = Stream("day", "rtsp://camera", "", epoch_ns=1)
+    percepts = [look(1, RED), say(2, 4, "good morning"), say(30, 33, "my number is four two"), say(35, 37, "goodbye")]
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        recorder = memory.recorder(live, boundaries=CutsAt(300))
+        for moment in moments(percepts, 40, late_s=8.0):
+            if moment.t_ns == s(33):
+                assert memory.forget(stream="day").verified
+            recorder.observe(moment)
+        memory.release(recorder)
+        assert [p.text for p in memory.snapshot().percepts()] == ["goodbye"]
+
+
+def test_words_go_from_keys_and_names_of_places(tmp_path: Path) -> None:
+    percepts = [look(1, RED, place="Anna Schmidt's room"), say(2, 4, "this is what Anna Schmidt's sister told"),
+                look(12, GREEN, place="Anna Schmidt's room"), look(22, BLUE, place="hall")]  # fmt: skip
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        recorder = memory.recorder(DAY, boundaries=CutsAt(10, 20, 30))
+        record(recorder, moments(percepts, 40))
+        recorder.finish(s(40))
+        memory.name_place("hall", "Lobby")
+        search = Search(never=phrase("anna schmidt"))
+        kinds = {found.split(": ")[-1].split(" ")[0] for found in verify(memory.root, search).found}
+        assert {"percept", "event", "place"} <= kinds
+        assert memory.forget(text="Anna Schmidt").verified
+        assert verify(memory.root, search).found == ()
+        places = memory.snapshot().places()
+        [hers] = [place for place in places if place.key == place.id]
+        assert sorted(place.name for place in places) == ["", "Lobby"]
+        assert [p.place for p in memory.snapshot().percepts()] == [hers.id, hers.id, "hall"]
+        assert [e.place for e in memory.snapshot().events()] == [hers.id, hers.id, "hall", None]
+        assert memory.check().problems == ()
+        memory.name_place("hall", "Anna Schmidt's office")
+        receipt = memory.forget(text="Anna Schmidt")
+        assert (receipt.verified, receipt.places, receipt.percepts, receipt.spans) == (True, 1, 0, ())
+        assert sorted(place.name for place in memory.snapshot().places()) == ["", ""]
+        with pytest.raises(MnemeError, match="stand nowhere"):
+            memory.forget(text="Anna Schmidt")
+
+
+def test_words_are_found_where_none_stands_apart(tmp_path: Path) -> None:
+    assert phrase("红色杯子") in phrase("我的红色杯子在哪里")
+    assert phrase("杯红") not in phrase("我的红色杯子在哪里")
+    assert phrase("パスワード") in phrase("僕のパスワードは秘密")
+    assert phrase("รหัส") in phrase("นี่คือรหัสลับ")
+    assert phrase("iPhone 手机") in phrase("我的iPhone手机。")
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        recorder = memory.recorder(DAY, boundaries=CutsAt(10))
+        record(recorder, moments([say(2, 4, "我的红色杯子在哪里"), say(12, 14, "没有别的")], 20))
+        recorder.finish(s(20))
+        assert memory.forget(text="红色杯子").verified
+        assert [p.text for p in memory.snapshot().percepts()] == ["没有别的"]
+
+
+def test_erasing_a_word_in_one_room_leaves_the_other_rooms_as_they_were(tmp_path: Path) -> None:
+    """The second room looks like the first, so that no percept of it was stored."""
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        recorder = memory.recorder(DAY, boundaries=CutsAt(50, 100))
+        for t in range(80):
+            x, vector = (0.0, RED) if t < 20 else (10.0, RED) if t < 40 else (20.0, BLUE)
+            said = (say(t - 3, t - 2, "a word said at home"),) if t == 10 else ()
+            recorder.observe(Moment("day", s(t), (look(t, vector), *said), settled_ns=max(0, s(t - 4)),
+                                    pose=Pose(x, 0, 0, 0)))  # fmt: skip
+        recorder.finish(s(80))
+        places = memory.snapshot().places()
+        memory.name_place(places[1].id, "kitchen")
+        before = [(p.id, p.name, p.visits, p.first_ns, p.last_ns, p.x) for p in memory.snapshot().places()]
+        assert places[1].key not in {p.place for p in memory.snapshot().percepts()}
+        receipt = memory.forget(text="a word said at home")
+        assert receipt.verified
+        assert [(p.id, p.name, p.visits, p.first_ns, p.last_ns, p.x) for p in memory.snapshot().places()] == before
+        assert memory.forget(stream="day", t0_ns=s(40), t1_ns=s(80)).verified
+        left = memory.snapshot().places()
+        assert [place.id for place in left] == [place.id for place in places[:2]]
+        assert not any(id == places[2].id for place in left for id, _ in place.moves)
+
+
+def test_a_writer_that_was_killed_leaves_no_word_of_its_command_behind(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from mneme.memory.memory import Memory; "
+        "from tests.recording import SPACE; "
+        f"Memory.create(Path(sys.argv[3]), 'embedded', [SPACE]); os.kill(os.getpid(), {int(signal.SIGKILL)})"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "forget",
+        "-m",
+        str(tmp_path / "m"),
+        "--text",
+        "the vault code",
+        "--x=osprey",
+    ]
+    done = subprocess.run(command, cwd=HERE, env=os.environ, check=False)
+    assert done.returncode == -signal.SIGKILL
+    told = (tmp_path / "m" / "lock").read_text()
+    assert '"command": "-c forget"' in told
+    assert not any(word in told for word in ("vault", "osprey", str(tmp_path)))
