@@ -118,7 +118,7 @@ def test_an_event_is_taken_out_exactly_and_nothing_of_it_stays(
     }
     held = {v.tobytes() for p in after for v in [*(part.mean for part in p.parts), p.key] if v is not None}
     assert not held & traces
-    assert not ids & {event for event, _ in memory.banks[KEY].nearest(PLACES[0])}
+    assert not ids & {event for bank in memory.banks.values() for event, _ in bank.nearest(PLACES[0])}
 
 
 def test_a_familiar_place_feeds_the_prototype_that_knows_it_until_it_is_closed() -> None:
