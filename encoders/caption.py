@@ -32,7 +32,7 @@ class CaptionSettings:
     history_s: float = 4.0  # how far back the start of a text is looked for
     linger_s: float = 0.8  # a text that is missing for less than this has not gone
     hold_s: float = 0.8  # a text that stood for less than this is not a caption
-    max_hold_s: float = 30.0  # a text that stands longer is given out in pieces of this length
+    max_hold_s: float = 30.0  # a text that stands longer comes in pieces of this length, on a grid of stream time
     edge: int = 100  # least gradient of a stroke (a step of 25 grey levels gives 100)
     frames_a_second: float = 0.25  # reading credit: whole frames' worth of pixels a second of stream
     score: float = 0.7  # least mean confidence of the recogniser for a line
@@ -242,13 +242,21 @@ class Captions:
             for standing in staying:
                 standing.t0_ns = first.gone_ns
         for first in sorted(self._standing, key=lambda s: s.t0_ns):
-            cut_ns = first.t0_ns + to_ns(settings.max_hold_s)
+            cut_ns = self._cut_after(first.t0_ns)
             if first.gone_ns is None and t_ns >= cut_ns:
                 together = [s for s in self._standing if _near(s.t0_ns, first.t0_ns) and s.gone_ns is None]
                 done += self._give(together, first.t0_ns, cut_ns)
                 for standing in together:
                     standing.t0_ns = cut_ns
         return done
+
+    def _cut_after(self, t0_ns: int) -> int:
+        """Where a text that still stands is cut, half a length to one and a half after its start.
+
+        On the grid, so that a stream that is read again from the middle falls in step.
+        """
+        step = to_ns(self.settings.max_hold_s)
+        return -(-(t0_ns + step // 2) // step) * step
 
     def _give(self, together: Sequence[_Standing], t0_ns: int, t1_ns: int) -> list[Read]:
         if t1_ns - t0_ns < to_ns(self.settings.hold_s):

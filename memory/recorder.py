@@ -162,7 +162,7 @@ class Recorder:
                 if percept.lane == "vision" and percept.vector is not None:
                     self._boundaries.look(percept.t0_ns, percept.vector)
         if moment.t_ns != self._moment_ns:
-            self._cut(self._boundaries.push(moment.t_ns, moment.change, moment.loudness_db), lasting=True)
+            self._cut(self._boundaries.push(moment.t_ns, moment.change, moment.loudness_db), going_on=True)
         self._moment_ns = moment.t_ns
         settled_ns = min(moment.settled_ns, self._boundaries.settled_ns)
         self._whereabouts.settle(min(self._boundaries.settled_ns, moment.t_ns + 1), settled_ns)
@@ -253,14 +253,14 @@ class Recorder:
         self._released = True
         self._pace.forget(id(self))
 
-    def _cut(self, cuts: list[int], *, lasting: bool = False) -> None:
-        """lasting: the stream goes on, perhaps after an interruption."""
-        known = self._boundaries.state() if cuts and lasting and isinstance(self._boundaries, Lasting) else None
+    def _cut(self, cuts: list[int], *, going_on: bool = False) -> None:
+        """going_on: the stream has not ended, and may be interrupted."""
+        known = self._boundaries.state() if cuts and going_on and isinstance(self._boundaries, Lasting) else {}
         for cut_ns in cuts:
             if cut_ns > self._open[-1].t0_ns:
                 self._open.append(self._open[-1].split(cut_ns))
                 self._whereabouts.cut(cut_ns)
-                if known is not None:
+                if going_on:
                     self._checkpoints[cut_ns] = Checkpoint(cut_ns, known, self._whereabouts.left(cut_ns))
 
     def _take_up(self, before_ns: int | None) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import MnemeError
 from . import recall_log, tables, thumbnails
+from .allocator import give_back
 from .budget import Forgetting, forgetting
 from .changes import Changes
 from .consolidate import plan
@@ -91,6 +92,7 @@ def sleep(
     few = writer.rows(tables.PERCEPTS) <= _SOON
     if (idle or few) and not forget_only and not stopped():
         slept = replace(slept, indexed=index(writer))
+    give_back()
     return replace(slept, bytes_after=measured(writer.root).total)
 
 

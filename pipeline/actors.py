@@ -27,7 +27,7 @@ from .opening import begin, exists, open_to_write
 from .pool import Contents, PooledProfile
 from .senses import senses_of
 from .sources import SourceInfo, SourceSettings, open_source
-from .watch import Progress, Remembering, Step, Watched, perceived
+from .watch import Progress, Remembering, Step, Watched, perceived, start_of
 
 CREDITS = 16
 """Steps (about a picture each) that a source may be ahead of the writer."""
@@ -149,7 +149,7 @@ class MemoryActor:
             acknowledged=lambda ack: self._acks.append((run.stream, ack)),
         )
         self._begun[run.stream] = run, info, recorder, remembering
-        return recorder.resume_ns
+        return start_of(recorder)
 
     def take(self, run: Run, step: Step) -> None:
         """The next step of a run; of one that is over, nothing."""

@@ -12,13 +12,16 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from ..memory.memory import Ack, Memory, Recorder
-from ..records import Moment, Observation, Stream
+from ..records import NS_PER_S, Moment, Observation, Stream
 from .credits import Prefetch
 from .perceive import Perception, Senses, hold
 from .sources import Source, SourceInfo
 
 AHEAD = 24
 """Observations that decoding, and perception, may be ahead of the stage behind it."""
+WARM_NS = 50 * NS_PER_S
+"""The senses remember no longer: the floor of sounds is of 10 s, an utterance of 20, the first piece of a text that
+stands of 45. Begun anew so long before the end of the last closed event, they perceive behind it what they had."""
 QUEUE_BYTES = 128 << 20
 """Of pictures in each of the two queues."""
 
@@ -80,7 +83,7 @@ def watch(
     Errors: `SourceError` from the source, `MnemeError` from the memory; what was acknowledged before stays.
     """
     remembering = Remembering(memory, recorder, source.info.duration_ns, progress=progress, acknowledged=acknowledged)
-    with closing(perceived(source, senses, interval_ns, recorder.resume_ns)) as steps:
+    with closing(perceived(source, senses, interval_ns, start_of(recorder))) as steps:
         for step in steps:
             remembering.take(step)
     return remembering.finish()
@@ -132,7 +135,7 @@ class Remembering:
         self._progress = progress
         self._acknowledged = acknowledged
         self._started = time.perf_counter()
-        self._start_ns = self._end_ns = recorder.resume_ns
+        self._start_ns = self._end_ns = start_of(recorder)
         self._frames = self._dropped = self._percepts = 0
 
     def take(self, step: Step) -> None:
@@ -165,6 +168,11 @@ class Remembering:
             self._percepts += len(ack.percepts)
             if self._acknowledged is not None:
                 self._acknowledged(ack)
+
+
+def start_of(recorder: Recorder) -> int:
+    """Where to read the source of a recording from, in nanoseconds: 0, or where one that goes on has to begin anew."""
+    return max(0, min(recorder.resume_ns, recorder.state.closed_ns - WARM_NS))
 
 
 def pictures_ahead(source: Source) -> int:

@@ -146,7 +146,7 @@ def test_a_text_that_stands_long_is_given_out_in_pieces(reader: RapidLines) -> N
         reads += captions.look(second * NS_PER_S, scene(float(second)))
         lags.append(second - captions.settled_ns / NS_PER_S)
     reads += captions.flush(72 * NS_PER_S)
-    assert spans(reads) == [("LIVE FROM OSLO", a, b) for a, b in ((1.0, 31.0), (31.0, 61.0), (61.0, 70.0))]
+    assert spans(reads) == [("LIVE FROM OSLO", a, b) for a, b in ((1.0, 30.0), (30.0, 60.0), (60.0, 70.0))]
     assert max(lags) <= 30.0
 
 

@@ -24,6 +24,7 @@ from mneme.pipeline.senses import DEFAULT_LANES, senses_of
 from mneme.pipeline.sources import open_source
 from mneme.pipeline.watch import Progress, watch
 from mneme.records import NS_PER_S, Moment, Percept, Picture, Pose, Space, Stream, Vector
+from tests.recording import CutsAt
 from tests.test_watch import SIZE, bell
 
 DETECTORS: tuple[Detector, ...] = get_args(Detector)
@@ -247,6 +248,51 @@ def test_boundaries_that_were_corrected_are_the_same_after_a_break(tmp_path: Pat
         ends.append([event.t1_ns for event in StoredSnapshot(root).events()])
     assert {round(at_s * NS_PER_S) for at_s in (31.3, 32.6, 90.1)} <= set(ends[0])
     assert_same(tmp_path / "whole", tmp_path / "broken")
+
+
+def places_of(
+    root: Path, moments: Sequence[Moment], settings: MemorySettings, stops_s: Sequence[float]
+) -> list[str | None]:
+    """The places of what is seen in 12 s with a cut at 4 s and at 8 s, recorded with a break at each of the stops."""
+    for stop_s in (*stops_s, 12):
+        memory = (
+            Memory.create(root, "embedded", SPACES, settings=settings)
+            if not root.exists()
+            else Memory.open(root, "w", settings=settings)
+        )
+        recorder = memory.recorder(DAY, boundaries=CutsAt(4, 8), monotonic=lambda: 0)
+        for moment in moments:
+            if recorder.resume_ns <= moment.t_ns < stop_s * NS_PER_S:
+                recorder.observe(moment)
+        if stop_s == 12:
+            recorder.finish(12 * NS_PER_S)
+        die(memory)
+    return [percept.place for percept in StoredSnapshot(root).percepts()]
+
+
+def seen_at(t: int, camera: str, vector: Vector, **kinds: Any) -> Moment:
+    now = t * NS_PER_S
+    seen = Percept("day", "vision", now, now + NS_PER_S, camera=camera, space="looks", vector=vector)
+    return Moment("day", now, (seen,), 0.0, -20.0, max(0, now - NS_PER_S), **kinds)
+
+
+def test_a_place_that_was_left_before_a_cut_is_left_after_a_break_too(tmp_path: Path) -> None:
+    sure, vague = Pose(0.0, 0.0, 0.0, 0.0, 0.1), Pose(9.0, 0.0, 0.0, 0.0, 5.0)
+    poses = [sure, sure, vague, vague, None, None, None, None, sure, sure, sure, sure]
+    moments = [seen_at(t, "left", np.eye(16, dtype=np.float32)[t], pose=pose) for t, pose in enumerate(poses)]
+    settings = settings_of("change")
+    whole = places_of(tmp_path / "whole", moments, settings, ())
+    assert [place is not None for place in whole] == [True] * 2 + [False] * 6 + [True] * 4
+    assert places_of(tmp_path / "broken", moments, settings, (6, 9, 11)) == whole
+
+
+def test_the_camera_that_tells_places_apart_is_the_same_after_a_break(tmp_path: Path) -> None:
+    kitchen, garden = np.eye(16, dtype=np.float32)[:2]
+    moments = [seen_at(t, "left" if t % 4 else "right", kitchen if t % 4 else garden) for t in range(1, 12)]
+    settings = settings_of("change", place_likeness=0.7)
+    whole = places_of(tmp_path / "whole", moments, settings, ())
+    assert len({*whole} - {None}) == 1
+    assert places_of(tmp_path / "broken", moments, settings, (7, 11)) == whole
 
 
 def test_what_is_erased_while_it_is_recorded_is_in_no_checkpoint(tmp_path: Path) -> None:
