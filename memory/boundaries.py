@@ -40,6 +40,11 @@ class Looking(Protocol):
         ...
 
 
+def looking(boundaries: object) -> Looking | None:
+    """The same where they are told what is seen, else None: asked once, for it is slow to ask at every moment."""
+    return boundaries if isinstance(boundaries, Looking) else None
+
+
 @runtime_checkable
 class Lasting(Protocol):
     """Boundaries that an interruption does not change: what they know is put down, and taken up again."""
@@ -99,6 +104,7 @@ class Detected:
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
+        self._looking = looking(detector)
         self._pushed_ns = 0
         self._told: list[int] = []
         """By the last push."""
@@ -112,8 +118,8 @@ class Detected:
         return self._detector.settled_ns if self._again_ns is None else self._closed_ns
 
     def look(self, t_ns: int, vector: Vector) -> None:
-        if isinstance(self._detector, Looking):
-            self._detector.look(t_ns, vector)
+        if self._looking is not None:
+            self._looking.look(t_ns, vector)
 
     def push(self, t_ns: int, change: float | None, loudness_db: float | None) -> list[int]:
         again: list[int] = []
@@ -156,6 +162,7 @@ class Either:
 
     def __init__(self, change: Detector, surprise: Detector, least_ns: int) -> None:
         self._both = (change, surprise)
+        self._looking = [each for each in self._both if isinstance(each, Looking)]
         self._least_ns = least_ns
         self._waiting: list[int] = []
         self._cut_ns: int | None = None
@@ -166,9 +173,8 @@ class Either:
         return min([*(each.settled_ns for each in self._both), *self._waiting])
 
     def look(self, t_ns: int, vector: Vector) -> None:
-        for each in self._both:
-            if isinstance(each, Looking):
-                each.look(t_ns, vector)
+        for each in self._looking:
+            each.look(t_ns, vector)
 
     def push(self, t_ns: int, change: float | None, loudness_db: float | None) -> list[int]:
         """A cut of one waits until the other can tell none before it any more."""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..records import NS_PER_S, Stream, Vector
-from .boundaries import Boundaries, Lasting, Looking
+from .boundaries import Boundaries, Lasting, looking
 from .erased import Erased, is_source
 
 REACH_NS = NS_PER_S
@@ -87,6 +87,7 @@ class Corrected:
         """corrections: of the stream's source, in any order."""
         known = list(corrections)
         self._boundaries = boundaries
+        self._looking = looking(boundaries)
         self._near = sorted({each.cut_ns for each in known})
         self._own = sorted({each.cut_ns for each in known if each.cut and each.cut_ns > 0})
         """Cuts that are still to come."""
@@ -97,8 +98,8 @@ class Corrected:
         return min([self._boundaries.settled_ns, *self._own[:1]])
 
     def look(self, t_ns: int, vector: Vector) -> None:
-        if isinstance(self._boundaries, Looking):
-            self._boundaries.look(t_ns, vector)
+        if self._looking is not None:
+            self._looking.look(t_ns, vector)
 
     def push(self, t_ns: int, change: float | None, loudness_db: float | None) -> list[int]:
         found = self._boundaries.push(t_ns, change, loudness_db)

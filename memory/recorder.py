@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from ..errors import MnemeError
 from ..records import Event, Moment, Percept, Place, Stream
 from . import checkpoint
-from .boundaries import Boundaries, Lasting, Looking
+from .boundaries import Boundaries, Lasting, looking
 from .checkpoint import Checkpoint
 from .corrected import honouring
 from .episodic import Summariser, in_order
@@ -83,6 +83,7 @@ class Recorder:
         self._spaces = {space.name: space.dim for space in writer.manifest.spaces}
         self._monotonic_ns = monotonic_ns
         self._boundaries = honouring(boundaries, writer.corrections(stream))
+        self._looking = looking(self._boundaries)
         self._summarise = summarise
         self._pace = pace
         self._ended = ended
@@ -157,10 +158,10 @@ class Recorder:
         self._whereabouts.observe(moment)
         joined = [p for percept in moment.percepts if (p := self._seam.join(percept)) is not None]
         self._arrived.extend(p for p in joined if p.t0_ns >= self._state.closed_ns)
-        if isinstance(self._boundaries, Looking):
+        if self._looking is not None:
             for percept in moment.percepts:
                 if percept.lane == "vision" and percept.vector is not None:
-                    self._boundaries.look(percept.t0_ns, percept.vector)
+                    self._looking.look(percept.t0_ns, percept.vector)
         if moment.t_ns != self._moment_ns:
             self._cut(self._boundaries.push(moment.t_ns, moment.change, moment.loudness_db), going_on=True)
         self._moment_ns = moment.t_ns

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MnemeError
-from ..memory.boundaries import Boundaries, Lasting, Looking
+from ..memory.boundaries import Boundaries, Lasting, looking
 from ..memory.memory import Ack, Recorder
 from ..records import Lane, Moment, Observation, Vector
 from .newest import NewestQueue
@@ -65,6 +65,7 @@ class Pausing:
 
     def __init__(self, inner: Boundaries) -> None:
         self._inner = inner
+        self._looking = looking(inner)
         self._paused_ns = 0
 
     @property
@@ -72,8 +73,8 @@ class Pausing:
         return max(self._inner.settled_ns, self._paused_ns)
 
     def look(self, t_ns: int, vector: Vector) -> None:
-        if isinstance(self._inner, Looking):
-            self._inner.look(t_ns, vector)
+        if self._looking is not None:
+            self._looking.look(t_ns, vector)
 
     def push(self, t_ns: int, change: float | None, loudness_db: float | None) -> list[int]:
         return [max(cut_ns, self._paused_ns) for cut_ns in self._inner.push(t_ns, change, loudness_db)]
