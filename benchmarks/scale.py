@@ -43,6 +43,8 @@ SPACE = Space("scene", DIM, "scale")
 LANES: tuple[tuple[Lane, float], ...] = (("sound", 0.01), ("speech", 0.10), ("vision", 0.50), ("caption", 0.39))
 """Shares of the rows, so that a filter by lane leaves 1, 10 and 50% of them."""
 NOISE = 0.6
+CAMERAS = ("left", "right")
+"""In turn. Who writes nothing but one and the same value makes reading slower: Lance reads such a column whole."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +69,10 @@ def drawn(count: int, seed: int) -> Rows:
         jitter = draw.standard_normal((size, DIM), dtype=np.float32) * np.float32(NOISE / DIM**0.5)
         vectors[part] = unit(scenes[draw.integers(0, SCENES, size)] + jitter)
     lanes = draw.choice(len(LANES), count, p=[share for _, share in LANES]).astype(np.int8)
-    ids = [identify("life", LANES[lane][0], "", i * NS_PER_S, (i + 1) * NS_PER_S, 0) for i, lane in enumerate(lanes)]
+    ids = [
+        identify("life", LANES[lane][0], CAMERAS[i % 2], i * NS_PER_S, (i + 1) * NS_PER_S, 0)
+        for i, lane in enumerate(lanes)
+    ]
     return Rows(vectors, lanes, ids)
 
 
@@ -87,10 +92,10 @@ def fill(folder: Path, rows: Rows) -> float:
         flat = pa.array(rows.vectors[first:last].ravel())
         columns: dict[str, Any] = {
             "id": rows.ids[first:last], "stream": ["life"] * len(t0), "take": np.zeros(len(t0), np.int32),
-            "lane": names, "camera": [""] * len(t0), "t0_ns": t0, "t1_ns": t0 + NS_PER_S,
+            "lane": names, "camera": [CAMERAS[i % 2] for i in range(first, last)], "t0_ns": t0, "t1_ns": t0 + NS_PER_S,
             "ordinal": np.zeros(len(t0), np.int32), "space": ["scene"] * len(t0),
-            "text": [f"scene {i}" for i in range(first, last)], "origin": ["scale"] * len(t0),
-            "confidence": np.ones(len(t0), np.float32), "strength": np.ones(len(t0), np.float32),
+            "text": [f"scene {i}" for i in range(first, last)], "origin": [f"{name} lane" for name in names],
+            "confidence": np.linspace(0.5, 1.0, len(t0), dtype=np.float32), "strength": np.ones(len(t0), np.float32),
             "recalls": np.zeros(len(t0), np.int32),
             tables.column("scene"): pa.FixedSizeListArray.from_arrays(flat, DIM),
         }  # fmt: skip

@@ -5,8 +5,9 @@
 A detector of boundaries weighs what comes against what came, the frames of an event that was closed long ago among
 them, and most of these are not stored. So what it knows when it tells a cut stands in a file that the commit which
 closes the event there names (`ledger.StreamState.checkpoint`), as that of long-term memory does: vectors in arrays, all
-else in the header as JSON. The one before goes. Without it (a memory of an earlier release, another detector, a file
-that is gone) a recording goes on all the same, with a detector that begins anew.
+else in the header as JSON. The one before goes. It is written at every end of an event, so it is not flushed to the
+disk; a power failure may tear it, and its name tells. Without it (a memory of an earlier release, another detector, a
+file that is torn or gone) a recording goes on all the same, with a detector that begins anew.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Checkpoint:
 
 
 def save(root: Path, stream: str, checkpoint: Checkpoint) -> str:
-    """Writes it, durable on return, and gives its path inside the memory. Raises `OSError`."""
+    """Writes it and gives its path inside the memory. Raises `OSError`."""
     from safetensors.numpy import save as to_bytes
 
     known = checkpoint.boundaries
@@ -50,7 +51,7 @@ def save(root: Path, stream: str, checkpoint: Checkpoint) -> str:
         "left": asdict(checkpoint.left),
     }
     told = json.dumps(header, ensure_ascii=False, sort_keys=True)
-    return token_state.write(root, stream, to_bytes(arrays, {"mneme": told}))
+    return token_state.write(root, stream, to_bytes(arrays, {"mneme": told}), flushed=False)
 
 
 def load(root: Path, state: StreamState) -> Checkpoint | None:
@@ -60,6 +61,8 @@ def load(root: Path, state: StreamState) -> Checkpoint | None:
     if state.checkpoint is None:
         return None
     try:
+        if not token_state.is_whole(root, state.checkpoint):
+            return None
         with safe_open(root / state.checkpoint, framework="numpy") as file:
             header = json.loads(file.metadata()["mneme"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)

@@ -18,26 +18,33 @@ INDEXED_FROM = 50_000
 """Rows from which on a column has an index."""
 _SCATTERED = 64
 """Fragments from which on the vector indexes are made anew: Lance does not merge fragments of two generations."""
+_PARTS = 8
+"""Parts of a vector index (each compaction adds one for what came since) from which on it is made anew."""
 
 
-def index(writer: Writer) -> tuple[str, ...]:
-    """Makes the indexes that are missing, under a ledger row; which columns got one. Others wait meanwhile."""
+def index(writer: Writer, *, late: bool = False) -> tuple[str, ...]:
+    """Makes the indexes that are missing, under a ledger row; which columns got one. Others wait meanwhile.
+
+    late: others have no time to wait; only what is scattered beyond use is made, anew.
+    """
     made: list[str] = []
 
     def make(table: Any) -> None:
         from lancedb.index import Bitmap, BTree, IvfSq
 
-        there = {column: each.name for each in table.list_indices() for column in each.columns}
+        there = {column: each.num_segments or 1 for each in table.list_indices() for column in each.columns}
         scattered = table.stats()["fragment_stats"]["num_fragments"] > _SCATTERED
         for name, kind in _PLAIN.items():
-            if name not in there:
+            if name not in there and not late:
                 table.create_index(name, config=BTree() if kind == "tree" else Bitmap())
                 made.append(name)
         for space in writer.manifest.spaces:
             column = tables.column(space.name)
             count = table.count_rows(f"{column} IS NOT NULL")
-            if count >= INDEXED_FROM and (column not in there or scattered):
-                cells = IvfSq(distance_type="cosine", num_partitions=max(1, isqrt(count)))
+            due = scattered or (not late and there.get(column, _PARTS + 1) > _PARTS)
+            if count >= INDEXED_FROM and due:
+                # Of a number of cells Lance makes fewer and fewer at each compaction; a size of theirs it keeps.
+                cells = IvfSq(distance_type="cosine", target_partition_size=max(1, count // isqrt(count)))
                 table.create_index(column, config=cells, replace=True)
                 made.append(column)
 

@@ -90,8 +90,8 @@ def sleep(
     if settings.budget_mb is not None and not stopped():
         slept = _make_room(writer, settings, now_ns, slept, stopped)
     few = writer.rows(tables.PERCEPTS) <= _SOON
-    if (idle or few) and not forget_only and not stopped():
-        slept = replace(slept, indexed=index(writer))
+    if not forget_only and not stopped():
+        slept = replace(slept, indexed=index(writer, late=not (idle or few)))
     give_back()
     return replace(slept, bytes_after=measured(writer.root).total)
 

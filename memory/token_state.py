@@ -43,14 +43,26 @@ def save(root: Path, stream: str, memory: LongTerm) -> str:
     return write(root, stream, to_bytes(arrays, {"mneme": json.dumps(header, ensure_ascii=False, sort_keys=True)}))
 
 
-def write(root: Path, stream: str, data: bytes) -> str:
-    """Writes a file of a stream, durable on return, and gives its path inside the memory. Raises `OSError`."""
-    names = (hashlib.blake2b(part, digest_size=8).hexdigest() for part in (stream.encode(), data))
-    path = Path(FOLDER) / ("-".join(names) + ".safetensors")
-    if not (root / path).exists():
-        (root / FOLDER).mkdir(exist_ok=True)
+def write(root: Path, stream: str, data: bytes, *, flushed: bool = True) -> str:
+    """Writes a file of a stream and gives its path inside the memory; flushed: durable on return. Raises `OSError`."""
+    path = Path(FOLDER) / f"{_hash(stream.encode())}-{_hash(data)}.safetensors"
+    (root / FOLDER).mkdir(exist_ok=True)
+    if not flushed:
+        beside = (root / path).with_suffix(".new")
+        beside.write_bytes(data)
+        beside.replace(root / path)
+    elif not (root / path).exists():
         write_whole(root / path, data)
     return path.as_posix()
+
+
+def is_whole(root: Path, path: str) -> bool:
+    """Whether a file holds the bytes that it is named after. Raises `OSError` where it is not there."""
+    return Path(path).stem.endswith(_hash((root / path).read_bytes()))
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def load(root: Path, path: str, settings: LongTermSettings | None = None, *, frozen: bool = True) -> LongTerm:

@@ -28,7 +28,7 @@ from tests.recording import CutsAt
 from tests.test_watch import SIZE, bell
 
 DETECTORS: tuple[Detector, ...] = get_args(Detector)
-LENGTH_S, FPS = 150, 4
+LENGTH_S, FPS = 120, 4
 END_NS = LENGTH_S * NS_PER_S
 SPACES = (Space("looks", 16, "v1"), Space("sounds", 8, "v1"))
 DAY = Stream("day", "/generated", "seed 4")
@@ -82,7 +82,7 @@ STREAM = generated()
 
 
 def settings_of(detector: Detector, **kinds: Any) -> MemorySettings:
-    return MemorySettings(boundaries=detector, prototypes=12, summary_s=60.0, same_event=0.8, **kinds)
+    return MemorySettings(boundaries=detector, prototypes=12, summary_s=60.0, same_event=0.7, **kinds)
 
 
 def record(
@@ -180,15 +180,31 @@ def test_a_run_that_is_broken_again_and_again_gives_the_same_content(
     root, settings = tmp_path / "m", settings_of(detector)
     Memory.create(root, "embedded", SPACES, settings=settings).close()
     resumed = []
-    for until_ns in breaks(seed=1, count=5):
+    for until_ns in breaks(seed=1, count=4):
         memory = Memory.open(root, "w", settings=settings)
         resumed.append(record(memory, until_ns=until_ns, sleep_s=(70,)).resume_ns)
         die(memory)
     with Memory.open(root, "w", settings=settings) as memory:
         resumed.append(record(memory, sleep_s=(70,)).resume_ns)
         memory.sleep()
-    assert len(set(resumed)) > 3  # it went on from many places
+    assert len(set(resumed)) > 2  # it went on from many places
     assert_same(whole, root)
+
+
+def test_what_a_budget_makes_it_forget_changes_no_event_and_no_link(tmp_path: Path) -> None:
+    """What goes depends on the bytes on the disk, and so on the pace of commits; what stays is what it was."""
+    runs = []
+    for every, budget_mb in ((8, None), (8, 0.25), (60, 0.25)):
+        root = tmp_path / f"{every} {budget_mb}"
+        with Memory.create(root, "embedded", SPACES, settings=settings_of("change")) as memory:
+            record(memory, every=every, sleep_s=(70,))
+            assert (memory.sleep(budget_mb=budget_mb).forgotten > 0) is (budget_mb is not None)
+        runs.append(told(root))
+    whole, *pressed = runs
+    for run in pressed:
+        assert [event[:4] for event in run["events"]] == [event[:4] for event in whole["events"]]
+        assert run["links"] == whole["links"]
+        assert set(run["percepts"]) < set(whole["percepts"])
 
 
 def checkpoints(root: Path) -> list[Path]:
@@ -197,8 +213,7 @@ def checkpoints(root: Path) -> list[Path]:
     return [root / str(path) for path in named]
 
 
-def test_only_a_stream_that_goes_on_has_a_checkpoint_and_only_one(whole: Path, tmp_path: Path) -> None:
-    assert checkpoints(whole) == []
+def test_only_a_stream_that_goes_on_has_a_checkpoint_and_only_one(tmp_path: Path) -> None:
     root, settings = tmp_path / "m", settings_of("both")
     memory = Memory.create(root, "embedded", SPACES, settings=settings)
     recorder = record(memory, until_ns=END_NS // 2)
@@ -213,15 +228,18 @@ def test_only_a_stream_that_goes_on_has_a_checkpoint_and_only_one(whole: Path, t
 
 
 def test_without_its_checkpoint_a_recording_goes_on_from_its_last_closed_event(tmp_path: Path) -> None:
-    """As in a memory of an earlier release, or where the detector is another now."""
-    for name, detector in (("gone", "surprise"), ("another", "change")):
+    """As in a memory of an earlier release, after a power failure, or where the detector is another now."""
+    for name, detector in (("gone", "surprise"), ("torn", "surprise"), ("another", "change")):
         root = tmp_path / name
         memory = Memory.create(root, "embedded", SPACES, settings=settings_of("surprise"))
         acknowledged = record(memory, until_ns=END_NS // 2).state
         die(memory)
         events = StoredSnapshot(root).events()
+        [file] = checkpoints(root)
         if name == "gone":
-            checkpoints(root)[0].unlink()
+            file.unlink()
+        elif name == "torn":
+            file.write_bytes(file.read_bytes()[:-64] + bytes(64))
         with Memory.open(root, "w", settings=settings_of(detector)) as memory:  # type: ignore[arg-type]
             assert record(memory).resume_ns == events[-1].t0_ns
             assert memory.check().problems == ()
@@ -239,7 +257,7 @@ def test_boundaries_that_were_corrected_are_the_same_after_a_break(tmp_path: Pat
                 event = next(e for e in memory.snapshot().events() if e.t0_ns < at_s * NS_PER_S < e.t1_ns)
                 memory.correct(event.id, round(at_s * NS_PER_S))
             memory.correct(memory.snapshot().events()[4].id)
-        for until_ns in breaks(seed=6, count=3) if name == "broken" else ():
+        for until_ns in breaks(seed=6, count=2) if name == "broken" else ():
             memory = Memory.open(root, "w", settings=settings)
             record(memory, until_ns=until_ns, again=True)
             die(memory)

@@ -340,7 +340,8 @@ def test_a_second_writer_is_refused_with_the_holders_name(server: Server) -> Non
     second = start(server.folder, free_port(), server.environment)
     _, errors = second.communicate(timeout=60)
     assert second.returncode != 0
-    assert f"mneme serve --memory {server.folder}" in errors
+    assert "mneme serve" in errors
+    assert str(server.folder) in errors
     assert f"ended by ending process {server.process.pid}" in errors
     assert errors.count("\n") == 1
 
