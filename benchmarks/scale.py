@@ -190,9 +190,15 @@ def many_clients(
         for thread in threads:
             thread.start()
         longest, commits, k = 0.0, 0, 0
+        unlike = unit(np.random.default_rng(1).standard_normal((1000, DIM), dtype=np.float32))  # no answer to `asked`
         while time.perf_counter() < until:
             percept = Percept(
-                "now", "vision", k * NS_PER_S // 5, (k + 1) * NS_PER_S // 5, space="scene", vector=asked[k % len(asked)]
+                "now",
+                "vision",
+                k * NS_PER_S // 5,
+                (k + 1) * NS_PER_S // 5,
+                space="scene",
+                vector=unlike[k % len(unlike)],
             )
             started = time.perf_counter()
             commits += len(recorder.observe(Moment("now", percept.t0_ns, (percept,), 0.1, -60.0, percept.t0_ns)))

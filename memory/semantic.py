@@ -141,7 +141,7 @@ def usual(state: StreamState, events: Sequence[Event], sights: Any, names: Mappi
     seen: dict[str, dict[int, str]] = {}
     hours: dict[str, list[int]] = {}
     columns = (sights[name].to_pylist() for name in ("t0_ns", "text", "place"))
-    for t_ns, text, place in sorted(zip(*columns, strict=True), key=lambda row: row[0]):
+    for t_ns, text, place in sorted(zip(*columns, strict=True), key=lambda row: (row[0], row[1], row[2] or "")):
         at = bisect_right(starts, t_ns) - 1
         if at < 0 or t_ns >= events[at].t1_ns:
             continue

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from safetensors.numpy import load_file
@@ -15,15 +16,17 @@ from safetensors.numpy import load_file
 from mneme.encoders.profiles import Embedded
 from mneme.memory import token_state
 from mneme.memory.exchange import content_hash
+from mneme.memory.ledger import StreamState
 from mneme.memory.memory import Memory
 from mneme.memory.recorder import Recorder
+from mneme.memory.semantic import usual
 from mneme.memory.settings import Detector, MemorySettings
 from mneme.memory.store import StoredSnapshot
 from mneme.pipeline.opening import begin, open_to_write
 from mneme.pipeline.senses import DEFAULT_LANES, senses_of
 from mneme.pipeline.sources import open_source
 from mneme.pipeline.watch import Progress, watch
-from mneme.records import NS_PER_S, Moment, Percept, Picture, Pose, Space, Stream, Vector
+from mneme.records import NS_PER_S, Event, Moment, Percept, Picture, Pose, Space, Stream, Vector
 from tests.recording import CutsAt
 from tests.test_watch import SIZE, bell
 
@@ -205,6 +208,16 @@ def test_what_a_budget_makes_it_forget_changes_no_event_and_no_link(tmp_path: Pa
         assert [event[:4] for event in run["events"]] == [event[:4] for event in whole["events"]]
         assert run["links"] == whole["links"]
         assert set(run["percepts"]) < set(whole["percepts"])
+
+
+def test_where_things_usually_are_does_not_depend_on_the_order_of_rows() -> None:
+    """Two cameras see a thing at once, each in a room of its own; tables give rows in any order."""
+    events = [Event("day", t, t + 10, i) for i, t in enumerate((0, 10))]
+    rows = [{"t0_ns": t, "text": f"a mug; {room}", "place": place} for t in (3, 12)
+            for room, place in (("hall", None), ("kitchen", None), ("hall", "garden"))]  # fmt: skip
+    told = [usual(StreamState(DAY), events, pa.Table.from_pylist(each), {}) for each in (rows, rows[::-1])]
+    assert told[0] == told[1]
+    assert len(told[0]) == 1
 
 
 def checkpoints(root: Path) -> list[Path]:
