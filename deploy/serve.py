@@ -107,7 +107,7 @@ def _serve(served: Any, host: str, port: int, stopping: threading.Event, say: Ca
         serve.start(
             proxy_location=ProxyLocation.HeadOnly, http_options=HTTPOptions(host=host, port=port), logging_config=quiet
         )
-        app = _deployment().bind(served, [f"mneme serve --memory {served.path} --port {port}", str(os.getpid())])
+        app = _deployment().bind(served, os.getpid())
         handle = serve.run(app, name="mneme", route_prefix="/", logging_config=quiet)
         fault = handle.fault.remote().result(timeout_s=60)
         if fault is not None:
@@ -169,11 +169,11 @@ class Notes(logging.Handler):
 class Replica:
     """The one replica: it holds the memory's door. What it cannot open it tells by `fault`, and Ray does not retry."""
 
-    def __init__(self, served: Any, command: list[str]) -> None:
-        """command: what the lock of the memory shall name as its holder, and the process to be ended."""
+    def __init__(self, served: Any, process: int) -> None:
+        """process: the one that is to be ended, which the lock of the memory names with its holder."""
         from .door import Door
 
-        sys.argv = [f"{command[0]}, ended by ending process {command[1]}"]
+        sys.argv = [f"mneme serve, ended by ending process {process}"]  # without paths: `lock` names programs
         self._notes = Notes()
         logging.getLogger(__package__.partition(".")[0]).addHandler(self._notes)
         self._token = served.token
