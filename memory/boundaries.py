@@ -65,6 +65,32 @@ class Lasting(Protocol):
         ...
 
 
+class Around:
+    """Boundaries around others: a subclass says what becomes of their cuts, all that they are told is passed on."""
+
+    def __init__(self, inner: Boundaries) -> None:
+        self._inner = inner
+        self._looking = looking(inner)
+
+    def look(self, t_ns: int, vector: Vector) -> None:
+        if self._looking is not None:
+            self._looking.look(t_ns, vector)
+
+    def resume(self, closed_ns: int) -> None:
+        self._inner.resume(closed_ns)
+
+    def state(self) -> dict[str, Any]:
+        return self._inner.state() if isinstance(self._inner, Lasting) else {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        if isinstance(self._inner, Lasting):
+            self._inner.restore(state)
+
+    def keep(self, stays: Callable[[int], bool]) -> None:
+        if isinstance(self._inner, Lasting):
+            self._inner.keep(stays)
+
+
 class Detector(Boundaries, Protocol):
     """What `Detected` makes lasting (`operators/segment.py`, `operators/surprise_online.py`)."""
 

@@ -7,12 +7,12 @@ there. A source is known by its digest, under whatever name it is watched; one w
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..records import NS_PER_S, Stream, Vector
-from .boundaries import Boundaries, Lasting, looking
+from ..records import NS_PER_S, Stream
+from .boundaries import Around, Boundaries
 from .erased import Erased, is_source
 
 REACH_NS = NS_PER_S
@@ -77,7 +77,7 @@ def honouring(boundaries: Boundaries, corrections: Sequence[Correction]) -> Boun
     return Corrected(boundaries, corrections) if corrections else boundaries
 
 
-class Corrected:
+class Corrected(Around):
     """A detector's cuts, in order of time, without those within `REACH_NS` of a correction, and with the person's own.
 
     A cut of the person's is told as soon as the detector can tell none before it any more, and not before its time.
@@ -85,9 +85,8 @@ class Corrected:
 
     def __init__(self, boundaries: Boundaries, corrections: Iterable[Correction]) -> None:
         """corrections: of the stream's source, in any order."""
+        super().__init__(boundaries)
         known = list(corrections)
-        self._boundaries = boundaries
-        self._looking = looking(boundaries)
         self._near = sorted({each.cut_ns for each in known})
         self._own = sorted({each.cut_ns for each in known if each.cut and each.cut_ns > 0})
         """Cuts that are still to come."""
@@ -95,39 +94,23 @@ class Corrected:
     @property
     def settled_ns(self) -> int:
         """No cut before this will still come."""
-        return min([self._boundaries.settled_ns, *self._own[:1]])
-
-    def look(self, t_ns: int, vector: Vector) -> None:
-        if self._looking is not None:
-            self._looking.look(t_ns, vector)
+        return min([self._inner.settled_ns, *self._own[:1]])
 
     def push(self, t_ns: int, change: float | None, loudness_db: float | None) -> list[int]:
-        found = self._boundaries.push(t_ns, change, loudness_db)
-        ripe_ns = max([min(t_ns, self._boundaries.settled_ns), *found])
+        found = self._inner.push(t_ns, change, loudness_db)
+        ripe_ns = max([min(t_ns, self._inner.settled_ns), *found])
         ripe = [cut for cut in self._own if cut <= ripe_ns]
         self._own = self._own[len(ripe) :]
         return self._told(found, ripe)
 
     def flush(self) -> list[int]:
         own, self._own = self._own, []
-        return self._told(self._boundaries.flush(), own)
+        return self._told(self._inner.flush(), own)
 
     def resume(self, closed_ns: int) -> None:
-        """What was corrected before stands in the events that are closed."""
+        """What was corrected before stands in the events that are closed; so `state` need not hold what is to come."""
         self._own = [cut for cut in self._own if cut > closed_ns]
-        self._boundaries.resume(closed_ns)
-
-    def state(self) -> dict[str, Any]:
-        """Its own cuts are known from the corrections and from how far events are closed."""
-        return self._boundaries.state() if isinstance(self._boundaries, Lasting) else {}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        if isinstance(self._boundaries, Lasting):
-            self._boundaries.restore(state)
-
-    def keep(self, stays: Callable[[int], bool]) -> None:
-        if isinstance(self._boundaries, Lasting):
-            self._boundaries.keep(stays)
+        super().resume(closed_ns)
 
     def _told(self, found: Sequence[int], own: Sequence[int]) -> list[int]:
         return sorted({*(cut for cut in found if not self._is_corrected(cut)), *own})

@@ -70,8 +70,6 @@ class Entry:
     tables: Mapping[str, TableState]
     streams: Mapping[str, StreamState]
     """All streams of the memory as they stand at this commit."""
-    tokens: str | None = None
-    """The file of token state that belongs to this commit, inside the memory."""
     note: Mapping[str, Any] = field(default_factory=dict)
     """What else there is to say of this commit: a receipt, a reason."""
 
@@ -86,7 +84,6 @@ def append(table: Any, schema: Any, entry: Entry) -> None:
         "committed_ns": entry.committed_ns,
         "kind": entry.kind,
         "tables": [{"table": name, "version": t.version, "rows": t.rows} for name, t in entry.tables.items()],
-        "tokens": entry.tokens,
         "streams": json.dumps(streams, ensure_ascii=False),
         "note": json.dumps(dict(entry.note), ensure_ascii=False),
     }
@@ -113,7 +110,6 @@ def at(table: Any, commit: int) -> Entry:
         kind=row["kind"],
         tables={t["table"]: TableState(t["version"], t["rows"]) for t in row["tables"]},
         streams={name: _stream_state(name, known) for name, known in json.loads(row["streams"]).items()},
-        tokens=row["tokens"],
         note=json.loads(row["note"]),
     )
 

@@ -77,7 +77,6 @@ def _rows(table: Any, schema: Any, first: int) -> Iterator[Any]:
         named = batch["tables"]
         columns = {name: batch[name] for name in _KEPT} | {
             "tables": pc.if_else(erasure, named, pa.array([[]] * len(batch), named.type)),
-            "tokens": pa.nulls(len(batch), pa.string()),
             "streams": pa.array(["{}"] * len(batch)),
         }
         number = _follows(batch, number)

@@ -87,8 +87,7 @@ def schemas(spaces: Sequence[Space]) -> dict[str, Any]:
         "name": text,
     } | {"text": text, "count": whole, "places": moves, "hours": pa.list_(whole), "events": names}
     ledger = {
-        "commit": whole, "committed_ns": whole, "kind": text, "tables": states, "tokens?": text, "streams": text,
-        "note": text,
+        "commit": whole, "committed_ns": whole, "kind": text, "tables": states, "streams": text, "note": text,
     }  # fmt: skip
     columns = {PERCEPTS: percepts, EVENTS: events, PLACES: places, SUMMARIES: summaries, LEDGER: ledger}
     return {

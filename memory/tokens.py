@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -29,7 +28,6 @@ from .frames import Frame, FrameCache, LaneFrames
 from .past import condensed, plain
 from .store import StoredSnapshot
 
-Tier = Literal["working", "recalled", "long"]
 MOST = 65_536
 """Tokens that can be asked for."""
 NEIGHBOURS = 0.3

@@ -102,7 +102,6 @@ class Writer:
         percepts: Sequence[tuple[Percept, bytes | None]],
         events: Sequence[Event],
         state: StreamState,
-        tokens: str | None = None,
         places: Sequence[Place] = (),
     ) -> Entry:
         """Makes percepts (each with its JPEG) and events durable, with the new state of their take, in one step.
@@ -110,8 +109,7 @@ class Writer:
         A take of a higher number than the stream's stands beside it as its successor, in place of any other, and when
         it is done in its stead; what the stream no longer holds is deleted in the same step. On return all of it is
         on the disk; on a `MnemeError` (disk full, read-only) none of it counts, and all that was acknowledged before
-        still does. tokens: the file of token state that belongs to this commit; None: the one before stays. places:
-        those that are new, or stand otherwise than before; each takes the place of the row with its id.
+        still does. places: new ones, or those that stand otherwise than before; each replaces the row with its id.
         """
         import pyarrow as pa
 
@@ -136,7 +134,7 @@ class Writer:
             if places:
                 rows = [tables.place_row(place, state.take) for place in places]
                 self._put(tables.PLACES, pa.Table.from_pylist(rows, schema=self._schemas[tables.PLACES]))
-            entry = self._append_entry(kind, streams, tokens=tokens)
+            entry = self._append_entry(kind, streams)
             self._sound = True
             if self.gauge is not None:
                 vectors = sum(p.vector.nbytes for p, _ in percepts if p.vector is not None)
@@ -144,7 +142,7 @@ class Writer:
                 self.gauge.committed(vectors, sum(len(jpeg) for _, jpeg in percepts if jpeg is not None))
         return entry
 
-    def apply(self, kind: Kind, changes: Changes, tokens: str | None = None) -> Entry:
+    def apply(self, kind: Kind, changes: Changes) -> Entry:
         """Makes changes of what is stored durable, in one step as `commit` does; nothing of them counts on an error.
 
         A stream that `changes.streams` leaves out is gone from the ledger: its rows have to be among those dropped.
@@ -161,7 +159,7 @@ class Writer:
                     if name == tables.PERCEPTS:
                         self._reach(_spans(rows))
                     self._put(name, rows)
-            entry = self._append_entry(kind, streams, changes.note, tokens)
+            entry = self._append_entry(kind, streams, changes.note)
             self._sound = True
         return entry
 
@@ -320,7 +318,7 @@ class Writer:
         self._fragments = dict.fromkeys(self._fragments, 1)
         self._sound = True
         named = self.read(tables.PERCEPTS, "thumbnail IS NOT NULL", ["thumbnail"])["thumbnail"].to_pylist()
-        purge.remove_orphans(self.root, named, {*token_state.named(self.streams.values()), self._entry.tokens or ""})
+        purge.remove_orphans(self.root, named, set(token_state.named(self.streams.values())))
         purge.remove_copies(self.root, copies)
         recall_log.purge(self.root)
 
@@ -432,18 +430,13 @@ class Writer:
             return None
 
     def _append_entry(
-        self,
-        kind: Kind,
-        streams: Mapping[str, StreamState],
-        note: Mapping[str, Any] | None = None,
-        tokens: str | None = None,
+        self, kind: Kind, streams: Mapping[str, StreamState], note: Mapping[str, Any] | None = None
     ) -> Entry:
         table = self._tables[tables.LEDGER]
         states = {
             name: TableState(self._tables[name].version, self._tables[name].count_rows()) for name in tables.VERSIONED
         }
-        tokens = tokens or (self._entry.tokens if table.count_rows() else None)
-        entry = Entry(table.count_rows() + 1, self._wall_ns(), kind, states, streams, tokens, note or {})
+        entry = Entry(table.count_rows() + 1, self._wall_ns(), kind, states, streams, note or {})
         ledger.append(table, self._schemas[tables.LEDGER], entry)
         self._fragments[tables.LEDGER] += 1
         self._entry = entry

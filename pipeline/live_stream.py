@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import MnemeError
-from ..memory.boundaries import Boundaries, Lasting, looking
+from ..memory.boundaries import Around, Boundaries
 from ..memory.memory import Ack, Recorder
-from ..records import Lane, Moment, Observation, Vector
+from ..records import Lane, Moment, Observation
 from .newest import NewestQueue
 from .observed import Standing, Thinner
 from .perceive import Perception
@@ -57,44 +57,25 @@ class Begun:
     """Wall-clock time of the stream's zero, or 0 where nobody knows."""
 
 
-class Pausing:
+class Pausing(Around):
     """Boundaries that a pause settles: what stands before it is decided, as far as it was seen.
 
     A cut that is told after all (a change just before the pause) is moved behind it.
     """
 
     def __init__(self, inner: Boundaries) -> None:
-        self._inner = inner
-        self._looking = looking(inner)
+        super().__init__(inner)
         self._paused_ns = 0
 
     @property
     def settled_ns(self) -> int:
         return max(self._inner.settled_ns, self._paused_ns)
 
-    def look(self, t_ns: int, vector: Vector) -> None:
-        if self._looking is not None:
-            self._looking.look(t_ns, vector)
-
     def push(self, t_ns: int, change: float | None, loudness_db: float | None) -> list[int]:
         return [max(cut_ns, self._paused_ns) for cut_ns in self._inner.push(t_ns, change, loudness_db)]
 
     def flush(self) -> list[int]:
         return [max(cut_ns, self._paused_ns) for cut_ns in self._inner.flush()]
-
-    def resume(self, closed_ns: int) -> None:
-        self._inner.resume(closed_ns)
-
-    def state(self) -> dict[str, Any]:
-        return self._inner.state() if isinstance(self._inner, Lasting) else {}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        if isinstance(self._inner, Lasting):
-            self._inner.restore(state)
-
-    def keep(self, stays: Callable[[int], bool]) -> None:
-        if isinstance(self._inner, Lasting):
-            self._inner.keep(stays)
 
     def pause(self, t_ns: int) -> None:
         self._paused_ns = max(self._paused_ns, t_ns)

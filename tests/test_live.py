@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
@@ -22,6 +22,7 @@ from mneme.pipeline.live import Ack, Live
 from mneme.pipeline.newest import NewestQueue
 from mneme.pipeline.observed import Standing, Thinner
 from mneme.records import NS_PER_S, Observation, Picture
+from tests.waiting import wait_for
 
 TICK = NS_PER_S // 5
 
@@ -30,13 +31,6 @@ def picture(number: int, side: int = 96) -> Picture:
     """A coarse pattern that is another one for each number."""
     coarse = np.random.default_rng(number).integers(0, 255, (6, 6, 3))
     return np.kron(coarse, np.ones((side // 6, side // 6, 1))).astype(np.uint8)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -26,26 +25,36 @@ from mneme.memory.writer import Writer
 from mneme.records import Moment, Percept, Stream
 from tests.recording import BLUE, DAY, GREEN, RED, SPACE, CutsAt, look, moments, record, s, say
 
-_SOON = 1.0
+_SOON = 0.5
 """Seconds in which another thread would come to do harm: a test needs them to be able to fail, not to pass."""
 
 
-@contextmanager
-def beside(do: Callable[[], object]) -> Iterator[list[object]]:
-    """Another thread does it meanwhile; what came of it: a result or the error."""
-    came: list[object] = []
+class Doing(list[object]):
+    """What came of what another thread does: nothing yet, a result, or the error."""
 
-    def run() -> None:
+    def __init__(self, do: Callable[[], object]) -> None:
+        super().__init__()
+        self._do = do
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
         try:
-            came.append(do())
+            self.append(self._do())
         except Exception as error:
-            came.append(error)
+            self.append(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    yield came
-    thread.join(60)
-    assert not thread.is_alive()
+    def is_done(self, within_s: float) -> bool:
+        self._thread.join(within_s)
+        return not self._thread.is_alive()
+
+
+@contextmanager
+def beside(do: Callable[[], object]) -> Iterator[Doing]:
+    """Another thread does it meanwhile."""
+    doing = Doing(do)
+    yield doing
+    assert doing.is_done(60)
 
 
 def three_events(memory: Memory) -> None:
@@ -72,8 +81,7 @@ def test_closing_waits_for_a_sleep_and_nothing_is_committed_after_it(memory: Mem
     with beside(lambda: memory.sleep(slow)) as slept:
         assert slow.asked.wait(60)
         with beside(memory.close) as closed:
-            time.sleep(0.2)
-            assert closed == []
+            assert not closed.is_done(_SOON)
             with pytest.raises(MnemeError, match="was closed"):
                 memory.recorder(replace(DAY, id="another"))
             slow.let.set()
@@ -102,8 +110,7 @@ def test_a_sleep_that_does_not_stop_cannot_write_beside_the_next_writer(
             record(recorder, [Moment("b", s(t), (), settled_ns=s(t)) for t in range(5)])
             before = again.snapshot().commit
             slow.let.set()
-            while not slept:
-                time.sleep(0.01)
+            assert slept.is_done(60)
             assert isinstance(slept[0], MnemeError)
             assert again.snapshot().commit == before
             recorder.finish(s(5))
@@ -139,9 +146,12 @@ def test_the_lock_is_given_back_only_when_a_commit_is_done(tmp_path: Path) -> No
     Memory.create(tmp_path / "m", "embedded", [SPACE]).close()
     writer = Writer(tmp_path / "m", MemorySettings(), lambda: 0)
     begun, done = threading.Event(), list[str]()
-    with beside(lambda: begun.wait(60) and writer.close(lambda: done.append("given back"))), writer.alone():
+    with (
+        beside(lambda: begun.wait(60) and writer.close(lambda: done.append("given back"))) as closed,
+        writer.alone(),
+    ):
         begun.set()
-        time.sleep(0.1)
+        assert not closed.is_done(_SOON)
         writer.apply("sleep", Changes())
         done.append("committed")
     assert done == ["committed", "given back"]

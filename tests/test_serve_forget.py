@@ -10,8 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from mneme.errors import MnemeError
 from mneme.pipeline.words import stem
 from mneme.records import NS_PER_S, Observation, Percept
 from tests.test_serve import Server, check_problem, free_port, noise, noise_array, start, wait_for_ack
+from tests.waiting import wait_for
 
 DOCS = Path(__file__).parents[1] / "docs" / "serve.md"
 CANARY = "the vault code is osprey"
@@ -88,13 +88,6 @@ def said(server: Server, question: str) -> str:
     reply = server.post("/v1/ask", json={"question": question})
     assert reply.status_code == 200, reply.text
     return str(reply.json()["answer"]) + str(reply.json()["evidence"])
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def percepts(door: Door, stream: str) -> list[Percept]:

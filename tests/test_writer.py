@@ -289,10 +289,3 @@ def test_changes_that_were_cut_off_before_the_ledger_count_for_nothing(root: Pat
     assert writer(root).entry.kind == "recover"
     assert texts(root) == ["a", "b"]
     assert [event.gist for event in StoredSnapshot(root).events()] == ["old"]
-
-
-def test_the_token_state_of_a_commit_stays_until_another_is_named(root: Path) -> None:
-    one = writer(root)
-    one.commit("observe", words("a"), [], STATE, tokens="tokens/1.safetensors")
-    assert one.commit("observe", words("b", start=3), [], STATE).tokens == "tokens/1.safetensors"
-    assert writer(root).apply("sleep", Changes(), tokens="tokens/2.safetensors").tokens == "tokens/2.safetensors"
