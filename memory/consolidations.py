@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..records import Vector
-from .prototypes import Candidates, Prototype, half, merged, unit
+from .prototypes import Candidates, Parts, Prototype, half, merged, unit
 from .settings import Way
 from .token_bank import TEMPERATURE
 
@@ -66,7 +66,7 @@ def potentiation(held: Sequence[Prototype], new: Candidates, bounds: Bounds) -> 
         known = [] if not kept else (_units([p.value for p in kept]) @ unit(part.mean)).tolist()
         near = max(range(len(known)), key=known.__getitem__, default=None)
         if near is None or known[near] < bounds.familiar:
-            kept.append(Prototype((part,), half(key), new.event))
+            kept.append(Prototype(Parts([part]), half(key), new.event))
         elif new.event in kept[near].events or len(kept[near].parts) < bounds.events:
             kept[near] = kept[near].fed([part])
     return most_used(kept, bounds.prototypes)
@@ -83,7 +83,7 @@ def merge(held: Sequence[Prototype], new: Candidates, bounds: Bounds) -> list[Pr
 
     left = merge_adjacent(torch.from_numpy(new.vectors)[:, None], given(len(new.vectors), bounds))
     runs = [np.arange(a, b) for a, b in pairwise(left.groups.tolist())]
-    kept = [*held, *(Prototype((new.part(run),)) for run in runs)]
+    kept = [*held, *(Prototype(Parts([new.part(run)])) for run in runs)]
 
     def alike(rows: Sequence[Prototype]) -> list[float]:
         """Cosines of neighbours; minus infinity where more events than may would feed the two as one."""
@@ -112,7 +112,7 @@ def cluster(held: Sequence[Prototype], new: Candidates, bounds: Bounds) -> list[
 
     from ..operators.merge import weighted_kmeans
 
-    kept = [*held, *(Prototype((new.part([i]),)) for i in range(len(new.vectors)))]
+    kept = [*held, *(Prototype(Parts([new.part([i])])) for i in range(len(new.vectors)))]
     if len(kept) <= bounds.prototypes:
         return kept
     values = torch.from_numpy(np.stack([p.value for p in kept]))
@@ -141,7 +141,7 @@ def cluster(held: Sequence[Prototype], new: Candidates, bounds: Bounds) -> list[
 
 def fifo(held: Sequence[Prototype], new: Candidates, bounds: Bounds) -> list[Prototype]:
     """The last tokens, as they came."""
-    kept = [*held, *(Prototype((new.part([i]),)) for i in range(len(new.vectors)))]
+    kept = [*held, *(Prototype(Parts([new.part([i])])) for i in range(len(new.vectors)))]
     return kept[max(0, len(kept) - bounds.prototypes) :]
 
 
@@ -150,7 +150,7 @@ def reservoir(held: Sequence[Prototype], new: Candidates, bounds: Bounds) -> lis
 
     A token's number is drawn once; the greatest stay. It stands where others keep their use.
     """
-    drawn = [Prototype((new.part([i]),), use=_draw(new.event, i)) for i in range(len(new.vectors))]
+    drawn = [Prototype(Parts([new.part([i])]), use=_draw(new.event, i)) for i in range(len(new.vectors))]
     return most_used([replace(p, life=1.0) for p in [*held, *drawn]], bounds.prototypes)
 
 

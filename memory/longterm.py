@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import MnemeError
 from ..records import Event, Lane, Percept, Vector
 from .consolidations import ATTENTIVE, WAYS, Bounds
-from .prototypes import BYTES, Candidates, Prototype
+from .prototypes import BYTES, Candidates, Parts, Prototype
 from .settings import MemorySettings, Way
 from .token_bank import TEMPERATURE, candidates_of
 
@@ -202,4 +202,4 @@ def _handed_on(prototype: Prototype, gone: Collection[str], made: Sequence[Event
     owner = prototype.owner
     if owner is not None and owner in gone:
         owner = names.get(owner, made[0].id)
-    return replace(prototype, parts=(), owner=owner).fed(parts)
+    return replace(prototype, parts=Parts(), owner=owner).fed(parts)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from ..records import Event
 from .condense import Token, deal, merged, merged_by_stream
 from .frames import Frame, LaneFrames
-from .prototypes import Prototype, unit
+from .prototypes import Parts, Prototype, unit
 
 
 def condensed(frames: LaneFrames, events: Sequence[Event], slots: int) -> Iterator[Token | Frame]:
@@ -85,7 +85,7 @@ def _from_prototypes(frames: LaneFrames, events: Sequence[Event]) -> tuple[set[s
 
 def _token(prototype: Prototype, among: Mapping[str, Event]) -> Token | None:
     """The prototype as these events made it; None where they gave it nothing."""
-    parts = tuple(part for part in prototype.parts if part.event in among)
+    parts = Parts(part for part in prototype.parts if part.event in among)
     if not parts:
         return None
     made = replace(prototype, parts=parts)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,26 @@ class Part:
     """Their weighted mean time."""
 
 
+class Parts(tuple[Part, ...]):
+    """What the events gave, in the order in which they came; never nothing. It may not be changed: what it comes to is
+    worked out once, however often the prototype's use is noted."""
+
+    @cached_property
+    def mean(self) -> Vector:
+        """float32[d], by mass."""
+        if len(self) == 1:
+            return self[0].mean
+        masses = np.array([part.mass for part in self])
+        mean = masses @ np.stack([part.mean for part in self]).astype(np.float64) / masses.sum()
+        return np.asarray(mean, dtype=np.float32)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Prototype:
     """One token of long-term memory."""
 
-    parts: tuple[Part, ...]
-    """Of each event that fed it one, in the order in which they came; never none."""
+    parts: Parts
+    """Of each event that fed it one."""
     key: Vector | None = None
     """float32[d], the token that it was made of (XMem); None: it is looked up by its value."""
     owner: str | None = None
@@ -63,11 +78,7 @@ class Prototype:
     @property
     def value(self) -> Vector:
         """float32[d], the mean of what its events gave it, by mass; not of unit length."""
-        if len(self.parts) == 1:
-            return self.parts[0].mean
-        masses = np.array([part.mass for part in self.parts])
-        mean = masses @ np.stack([part.mean for part in self.parts]).astype(np.float64) / masses.sum()
-        return np.asarray(mean, dtype=np.float32)
+        return self.parts.mean
 
     @property
     def looked_up(self) -> Vector:
@@ -95,18 +106,18 @@ class Prototype:
         held = {part.event: part for part in self.parts}
         for part in more:
             held[part.event] = joined(held[part.event], part) if part.event in held else part
-        return replace(self, parts=tuple(held.values()))
+        return replace(self, parts=Parts(held.values()))
 
     def without(self, events: Collection[str]) -> Prototype | None:
         """The prototype as its other events make it; None where its key or all that it holds is of these."""
-        left = tuple(part for part in self.parts if part.event not in events)
+        left = Parts(part for part in self.parts if part.event not in events)
         if not left or self.owner in events:
             return None
         return self if len(left) == len(self.parts) else replace(self, parts=left)
 
     def renamed(self, names: Mapping[str, str]) -> Prototype:
         """The same prototype, with events under other ids."""
-        parts = tuple(replace(part, event=names.get(part.event, part.event)) for part in self.parts)
+        parts = Parts(replace(part, event=names.get(part.event, part.event)) for part in self.parts)
         return replace(self, parts=parts, owner=self.owner and names.get(self.owner, self.owner))
 
 

@@ -20,6 +20,8 @@ _SHARE = 0.25
 """Share of the ledger's bytes that is worth it, at least: so that each byte is written anew a few times."""
 _SHORT = 40
 """Bytes of a shortened row, about."""
+_AT_ONCE = 64
+"""Rows that are read together in search of one."""
 _KEPT = ["commit", "committed_ns", "kind", "note"]
 _TOGETHER = 512
 """Rows that are held at a time: with a thousand streams each has some 300 kB."""
@@ -57,12 +59,18 @@ def _is_whole(row: Mapping[str, Any]) -> bool:
 
 
 def _first(table: Any, count: int, holds: Callable[[Mapping[str, Any]], bool]) -> int:
-    """The number of the first row from which on it holds, by bisection; the last row where it holds of none."""
+    """The number of the first row from which on it holds; the last row where it holds of none.
+
+    A search that looks at many rows at once: one takes as long to read as a hundred.
+    """
     low, high = 1, count
     while low < high:
-        middle = (low + high) // 2
-        row = table.take_offsets([middle - 1]).select(["committed_ns", "kind", "tables"]).to_arrow().to_pylist()[0]
-        low, high = (low, middle) if holds(row) else (middle + 1, high)
+        looked_at = sorted({low + (high - low) * i // _AT_ONCE for i in range(_AT_ONCE)})
+        taken = table.take_offsets([number - 1 for number in looked_at]).select(["committed_ns", "kind", "tables"])
+        rows = zip(looked_at, taken.to_arrow().to_pylist(), strict=True)
+        held = next((number for number, row in rows if holds(row)), None)
+        before = looked_at[-1] if held is None else max((n for n in looked_at if n < held), default=None)
+        low, high = low if before is None else before + 1, high if held is None else held
     return low
 
 

@@ -32,6 +32,8 @@ _BESIDE = ("observe", "compact", "widen", "recover", "name")
 """Kinds of commits that leave alone what sleep plans on: the rows of events that are closed."""
 _TRIES = 5
 _ROUNDS = 12
+_FILES = 2000
+"""Thumbnails that go at a time, for which commits wait."""
 _SOON = 100_000
 """Percepts whose index is made while something is being recorded, which waits for it."""
 PRESSING = 0.95
@@ -88,7 +90,7 @@ def sleep(
     if not forget_only:
         slept = _consolidate(writer, settings, slept, summarise)
     if settings.budget_mb is not None and not stopped():
-        slept = _make_room(writer, settings, now_ns, slept, stopped)
+        slept = _make_room(writer, settings, now_ns, slept, before, stopped)
     few = writer.rows(tables.PERCEPTS) <= _SOON
     if not forget_only and not stopped():
         slept = replace(slept, indexed=index(writer, late=not (idle or few)))
@@ -108,15 +110,14 @@ def _consolidate(writer: Writer, settings: MemorySettings, slept: Slept, summari
 
 
 def _make_room(
-    writer: Writer, settings: MemorySettings, now_ns: int, slept: Slept, stopped: Callable[[], bool]
+    writer: Writer, settings: MemorySettings, now_ns: int, slept: Slept, before: Usage, stopped: Callable[[], bool]
 ) -> Slept:
     budget = round((settings.budget_mb or 0) * 1e6)
-    usage = measured(writer.root)
+    usage = measured(writer.root, pictures=before.thumbnails)
     if usage.peak <= PRESSING * budget:
         return slept
     writer.compact(history=False)
-    _sweep(writer)
-    usage = measured(writer.root)
+    usage = measured(writer.root, pictures=usage.thumbnails - _sweep(writer))
     if usage.peak <= PRESSING * budget:
         return slept
     for _ in range(_ROUNDS):
@@ -133,8 +134,7 @@ def _make_room(
                 thumbnails=slept.thumbnails + len(going.thumbnails),
             )
         writer.compact(history=False)
-        _remove(writer, going.thumbnails)
-        usage = measured(writer.root)
+        usage = measured(writer.root, pictures=usage.thumbnails - _remove(writer, going.thumbnails))
     if usage.peak > budget:
         _log.warning("%s", _over(writer, usage, budget))
     return slept
@@ -189,23 +189,28 @@ def _apply(writer: Writer, commit: int, steps: tuple[Changes, ...]) -> bool:
     return True
 
 
-def _remove(writer: Writer, paths: tuple[str, ...]) -> None:
-    """Removes thumbnails that no row of any take names any more, and no version does."""
-    for first in range(0, len(paths), 500):
-        some = paths[first : first + 500]
+def _remove(writer: Writer, paths: tuple[str, ...]) -> int:
+    """Removes thumbnails that no row of any take names any more, and no version does; their bytes."""
+    gone = 0
+    for first in range(0, len(paths), _FILES):
         with writer.alone():
-            named = writer.read(tables.PERCEPTS, tables.among("thumbnail", some), ["thumbnail"])
-            _unlink(writer, set(some) - set(named["thumbnail"].to_pylist()))
+            gone += _unlink(writer, set(paths[first : first + _FILES]) - _named(writer))
+    return gone
 
 
-def _sweep(writer: Writer) -> None:
-    """Removes thumbnails that no row names: what an interrupted sleep left. Nothing commits meanwhile."""
+def _sweep(writer: Writer) -> int:
+    """Removes thumbnails that no row names: what an interrupted sleep left; their bytes. Nothing commits meanwhile."""
     with writer.alone():
-        named = writer.read(tables.PERCEPTS, "thumbnail IS NOT NULL", ["thumbnail"])["thumbnail"].to_pylist()
-        _unlink(writer, thumbnails.stored(writer.root) - set(named))
+        return _unlink(writer, thumbnails.stored(writer.root) - _named(writer))
 
 
-def _unlink(writer: Writer, paths: set[str]) -> None:
+def _named(writer: Writer) -> set[str]:
+    """The thumbnails that rows name."""
+    return set(writer.read(tables.PERCEPTS, "thumbnail IS NOT NULL", ["thumbnail"])["thumbnail"].to_pylist())
+
+
+def _unlink(writer: Writer, paths: set[str]) -> int:
+    gone = 0
     for path in sorted(paths):
         file = writer.root / path
         try:
@@ -213,8 +218,10 @@ def _unlink(writer: Writer, paths: set[str]) -> None:
             file.unlink()
         except OSError:
             continue
+        gone += size
         if writer.gauge is not None:
             writer.gauge.removed(size)
+    return gone
 
 
 class Sleeper:

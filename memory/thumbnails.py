@@ -55,4 +55,7 @@ def sweep(root: Path) -> None:
 
 def stored(root: Path) -> set[str]:
     """Paths, inside the memory, of every file under its thumbnails."""
-    return {path.relative_to(root).as_posix() for path in (root / FOLDER).glob("*/*")}
+    found: set[str] = set()
+    for folder in (root / FOLDER).glob("*/"):
+        found |= {f"{FOLDER}/{folder.name}/{file.name}" for file in folder.iterdir()}
+    return found

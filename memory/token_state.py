@@ -24,7 +24,7 @@ from .durable import write_whole
 from .episodic import in_order
 from .ledger import StreamState
 from .longterm import Bank, LongTerm, LongTermSettings
-from .prototypes import Part, Prototype
+from .prototypes import Part, Parts, Prototype
 from .store import StoredSnapshot
 
 FOLDER = "tokens"
@@ -201,7 +201,7 @@ def _bank(header: Mapping[str, Any], arrays: Mapping[str, Any], i: str) -> Bank:
     counts, owners, keyed, life = (arrays[f"{i}/{name}"].tolist() for name in ("parts", "owners", "keyed", "life"))
     for count, owner, has_key, (use, lived) in zip(counts, owners, keyed, life, strict=True):
         own: Vector | None = keys[key] if has_key else None
-        held = tuple(parts[first : first + count])
+        held = Parts(parts[first : first + count])
         prototypes.append(Prototype(held, own, None if owner < 0 else ids[owner], use, lived))
         first, key = first + count, key + bool(has_key)
     return Bank(tuple(prototypes))

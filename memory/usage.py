@@ -41,17 +41,21 @@ class Usage:
         return self.total + max(self.by_table.values(), default=0)
 
 
-def measured(root: Path, *, pictures: bool = True) -> Usage:
-    """The folder as it is, file by file; what comes or goes meanwhile may be missed. pictures: thumbnails too."""
+def measured(root: Path, *, pictures: int | None = None) -> Usage:
+    """The folder as it is, file by file; what comes or goes meanwhile may be missed.
+
+    pictures: the bytes of thumbnails where they are known: there are thousands to look at.
+    """
     by_table: Counter[str] = Counter()
     parts = {thumbnails.FOLDER: 0, _COPIES: 0, "": 0}
-    for path, size in _files(root, None if pictures else root / thumbnails.FOLDER):
+    for path, size in _files(root, None if pictures is None else root / thumbnails.FOLDER):
         top, *below = path[len(str(root)) + 1 :].split(os.sep, 2)
         if top == tables.FOLDER and len(below) == 2:
             by_table[below[0].removesuffix(".lance")] += size
         else:
             parts[top if top in parts else ""] += size
-    return Usage(dict(by_table), parts[thumbnails.FOLDER], parts[""], parts[_COPIES])
+    shown = parts[thumbnails.FOLDER] if pictures is None else pictures
+    return Usage(dict(by_table), shown, parts[""], parts[_COPIES])
 
 
 def bytes_in(folder: Path) -> int:
@@ -78,8 +82,7 @@ class Gauge:
 
     def compacted(self) -> None:
         """The tables were written anew: a walk over all files but the thumbnails, of which there are some hundreds."""
-        known = measured(self._root, pictures=False)
-        self.usage = replace(known, thumbnails=self.usage.thumbnails)
+        self.usage = measured(self._root, pictures=self.usage.thumbnails)
 
     def removed(self, pictures: int) -> None:
         """Thumbnails of so many bytes went."""
