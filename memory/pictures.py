@@ -1,23 +1,67 @@
-"""Pictures of recordings that were replaced: they go once no version of the memory that is kept names them."""
+"""Pictures that no row names any more: which they are, and how they go beside whoever records.
+
+To remove a file can take a disk a third of a millisecond, and forgetting names thousands: they go a few at a time, so
+that a commit waits for a few, and what is forgotten because the budget presses goes in a thread of its own (`Broom`).
+A crash leaves files that nothing names: the next press removes them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..errors import MnemeError
 from . import tables, thumbnails
 from .writer import Writer
 
-_TOGETHER = 500
+_log = logging.getLogger(__name__)
+
+_TOGETHER = 64
+"""Pictures for whose removal commits wait."""
 _SLACK_S = 2.0
 """A picture is written so long before the version that names it, at most, as far as clocks of disks tell."""
+
+
+def remove(writer: Writer, paths: Sequence[str]) -> int:
+    """Removes those pictures (paths inside the memory) that no row of any take has come to name; how many went.
+
+    For pictures that no older version names either. Raises `MnemeError`, of a writer that was closed too.
+    """
+    gone = 0
+    for first in range(0, len(paths), _TOGETHER):
+        some = paths[first : first + _TOGETHER]
+        owners = tables.among("id", [thumbnails.percept_of(path) for path in some])  # an index knows ids
+        with writer.alone():
+            named = writer.read(tables.PERCEPTS, owners, ["thumbnail"])["thumbnail"].to_pylist()
+            gone += _unlink(writer, sorted(set(some) - set(named)))
+    return gone
+
+
+def size(writer: Writer, paths: Sequence[str]) -> int:
+    """Bytes of those that are there."""
+    return sum((writer.root / path).stat().st_size for path in paths if (writer.root / path).exists())
+
+
+def remove_unnamed(writer: Writer) -> int:
+    """Removes pictures that no row names: what an interrupted forgetting left; their bytes. Nothing commits meanwhile.
+
+    For a memory without older versions.
+    """
+    with writer.alone():
+        rows = writer.read(tables.PERCEPTS, "thumbnail IS NOT NULL", ["thumbnail"])
+        left = sorted(thumbnails.stored(writer.root) - set(rows["thumbnail"].to_pylist()))
+        held = size(writer, left)
+        _unlink(writer, left)
+    return held
 
 
 def sweep(writer: Writer) -> int:
     """Removes the pictures that nothing names any more, of a memory in which something was replaced; how many went.
 
     A picture that a kept version names is named by the oldest of them, or was written since (`thumbnails.store`). Looks
-    at every file, beside readers and recorders: others wait for steps of some hundreds.
+    at every file, beside readers and recorders.
     """
     if not len(writer.read(tables.LEDGER, "kind = 'replace'", ["commit"])):
         return 0
@@ -26,12 +70,32 @@ def sweep(writer: Writer) -> int:
         kept = sorted((version["version"], version["timestamp"].timestamp()) for version in table.list_versions())
         named = _named(table) | _named(writer.database.open_table(tables.PERCEPTS, version=kept[0][0]))
     before_s = kept[0][1] - _SLACK_S if len(kept) > 1 else float("inf")
-    gone, some = 0, list[str]()
-    for path in _written(writer, before_s):
-        some += [path] if path not in named else []
-        if len(some) == _TOGETHER:
-            gone, some = gone + _remove(writer, some), []
-    return gone + _remove(writer, some)
+    return remove(writer, [path for path in _written(writer, before_s) if path not in named])
+
+
+class Broom:
+    """Removes pictures in a thread, as they are handed to it."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._threads: list[threading.Thread] = []
+
+    def take(self, paths: Sequence[str]) -> None:
+        """Begins to remove them, as `remove`; what fails is logged and left for the next press."""
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self._threads.append(threading.Thread(target=self._remove, args=(paths,), name="mneme-broom", daemon=True))
+        self._threads[-1].start()
+
+    def close(self) -> None:
+        """Waits until all that it was handed is gone."""
+        for thread in self._threads:
+            thread.join()
+
+    def _remove(self, paths: Sequence[str]) -> None:
+        try:
+            remove(self._writer, paths)
+        except MnemeError as error:
+            _log.warning("pictures that were forgotten are still there: %s", error)
 
 
 def _named(table: Any) -> set[str]:
@@ -49,16 +113,17 @@ def _written(writer: Writer, before_s: float) -> Iterator[str]:
             continue
 
 
-def _remove(writer: Writer, paths: list[str]) -> int:
-    """Those of them that no row has come to name meanwhile; nobody commits while they go."""
-    with writer.alone():
-        now = writer.read(tables.PERCEPTS, tables.among("thumbnail", paths), ["thumbnail"])["thumbnail"].to_pylist()
-        gone = 0
-        for path in sorted(set(paths) - set(now)):
-            file = writer.root / path
-            size = file.stat().st_size if file.exists() else 0
-            file.unlink(missing_ok=True)
-            gone += 1
-            if writer.gauge is not None:
-                writer.gauge.removed(size)
+def _unlink(writer: Writer, paths: Sequence[str]) -> int:
+    """How many went. Nobody commits meanwhile."""
+    gone = 0
+    for path in paths:
+        file = writer.root / path
+        try:
+            held = file.stat().st_size
+            file.unlink()
+        except OSError:
+            continue
+        gone += 1
+        if writer.gauge is not None:
+            writer.gauge.removed(held)
     return gone

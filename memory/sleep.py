@@ -11,19 +11,21 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ..errors import MnemeError
-from . import recall_log, tables, thumbnails
+from . import pictures, recall_log, tables
 from .allocator import give_back
 from .budget import Forgetting, forgetting
 from .changes import Changes
 from .consolidate import plan
 from .episodic import Summariser
 from .indexes import index
+from .pictures import Broom
 from .settings import MemorySettings
 from .store import StoredSnapshot
-from .usage import Usage, measured
+from .usage import PRESSING, Usage, measured
 from .writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -32,12 +34,8 @@ _BESIDE = ("observe", "compact", "widen", "recover", "name")
 """Kinds of commits that leave alone what sleep plans on: the rows of events that are closed."""
 _TRIES = 5
 _ROUNDS = 12
-_FILES = 2000
-"""Thumbnails that go at a time, for which commits wait."""
 _SOON = 100_000
 """Percepts whose index is made while something is being recorded, which waits for it."""
-PRESSING = 0.95
-"""Share of the budget from which a memory forgets, compaction's own room counted."""
 _AIM = 0.8
 """Share of the budget that is left when it has forgotten: so that it need not at every turn."""
 _KEPT = 0.25
@@ -77,20 +75,21 @@ def sleep(
     *,
     idle: bool = True,
     forget_only: bool = False,
+    broom: Broom | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Slept:
     """Consolidates, forgets what has no room, makes indexes. Durable on return; may be cut off anywhere.
 
     idle: nothing is being recorded, so that indexes can be made of any number of rows; else only of so few that commits
-    wait for seconds. forget_only: make room and nothing else. stopped: asked between steps; what was applied by then
-    counts. Raises `MnemeError` where the disk fails.
+    wait for seconds. forget_only: make room and nothing else. broom: removes the pictures that were forgotten, after it
+    returned. stopped: asked between steps; what was applied by then counts. Raises `MnemeError` where the disk fails.
     """
     before = measured(writer.root)
     slept = Slept(bytes_before=before.total)
     if not forget_only:
         slept = _consolidate(writer, settings, slept, summarise)
     if settings.budget_mb is not None and not stopped():
-        slept = _make_room(writer, settings, now_ns, slept, before, stopped)
+        slept = _make_room(writer, settings, now_ns, slept, before, broom, stopped)
     few = writer.rows(tables.PERCEPTS) <= _SOON
     if not forget_only and not stopped():
         slept = replace(slept, indexed=index(writer, late=not (idle or few)))
@@ -110,14 +109,20 @@ def _consolidate(writer: Writer, settings: MemorySettings, slept: Slept, summari
 
 
 def _make_room(
-    writer: Writer, settings: MemorySettings, now_ns: int, slept: Slept, before: Usage, stopped: Callable[[], bool]
+    writer: Writer,
+    settings: MemorySettings,
+    now_ns: int,
+    slept: Slept,
+    before: Usage,
+    broom: Broom | None,
+    stopped: Callable[[], bool],
 ) -> Slept:
     budget = round((settings.budget_mb or 0) * 1e6)
     usage = measured(writer.root, pictures=before.thumbnails)
     if usage.peak <= PRESSING * budget:
         return slept
     writer.compact(history=False)
-    usage = measured(writer.root, pictures=usage.thumbnails - _sweep(writer))
+    usage = measured(writer.root, pictures=usage.thumbnails - pictures.remove_unnamed(writer))
     if usage.peak <= PRESSING * budget:
         return slept
     for _ in range(_ROUNDS):
@@ -134,7 +139,8 @@ def _make_room(
                 thumbnails=slept.thumbnails + len(going.thumbnails),
             )
         writer.compact(history=False)
-        usage = measured(writer.root, pictures=usage.thumbnails - _remove(writer, going.thumbnails))
+        usage = measured(writer.root, pictures=usage.thumbnails - pictures.size(writer, going.thumbnails))
+        (partial(pictures.remove, writer) if broom is None else broom.take)(going.thumbnails)
     if usage.peak > budget:
         _log.warning("%s", _over(writer, usage, budget))
     return slept
@@ -187,41 +193,6 @@ def _apply(writer: Writer, commit: int, steps: tuple[Changes, ...]) -> bool:
                 return False
             own.add(writer.apply("sleep", changes).commit)
     return True
-
-
-def _remove(writer: Writer, paths: tuple[str, ...]) -> int:
-    """Removes thumbnails that no row of any take names any more, and no version does; their bytes."""
-    gone = 0
-    for first in range(0, len(paths), _FILES):
-        with writer.alone():
-            gone += _unlink(writer, set(paths[first : first + _FILES]) - _named(writer))
-    return gone
-
-
-def _sweep(writer: Writer) -> int:
-    """Removes thumbnails that no row names: what an interrupted sleep left; their bytes. Nothing commits meanwhile."""
-    with writer.alone():
-        return _unlink(writer, thumbnails.stored(writer.root) - _named(writer))
-
-
-def _named(writer: Writer) -> set[str]:
-    """The thumbnails that rows name."""
-    return set(writer.read(tables.PERCEPTS, "thumbnail IS NOT NULL", ["thumbnail"])["thumbnail"].to_pylist())
-
-
-def _unlink(writer: Writer, paths: set[str]) -> int:
-    gone = 0
-    for path in sorted(paths):
-        file = writer.root / path
-        try:
-            size = file.stat().st_size
-            file.unlink()
-        except OSError:
-            continue
-        gone += size
-        if writer.gauge is not None:
-            writer.gauge.removed(size)
-    return gone
 
 
 class Sleeper:

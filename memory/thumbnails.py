@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..records import Picture
 
@@ -45,6 +45,11 @@ def store(root: Path, percept_id: str, jpeg: bytes) -> str:
             beside.unlink(missing_ok=True)
             raise
     return path.as_posix()
+
+
+def percept_of(path: str) -> str:
+    """The id of the percept whose thumbnail a path is."""
+    return PurePosixPath(path).stem.partition("-")[0]
 
 
 def sweep(root: Path) -> None:

@@ -12,6 +12,8 @@ from . import tables, thumbnails
 
 _A_COMMIT = 24_576
 """Bytes that a commit's own versions take, about: of every table that it touches, and of the ledger."""
+PRESSING = 0.95
+"""Share of the budget from which a memory forgets, compaction's own room counted."""
 _COPIES = "sources"
 """Copies of sources inside a memory (`purge.COPIES`)."""
 

@@ -31,7 +31,7 @@ from .ledger import Entry, Kind, StreamState, TableState
 from .settings import MemorySettings
 from .shorten import shorten
 from .store import connect, last_entry
-from .usage import Gauge
+from .usage import PRESSING, Gauge
 
 _log = logging.getLogger(__name__)
 _COMMITTING_S = 5.0
@@ -372,8 +372,9 @@ class Writer:
             return state
         return replace(known, successor=state) if state.take > known.take else replace(state, successor=known.successor)
 
-    def _is_full(self) -> bool:
-        return self.gauge is not None and self.gauge.usage.peak > (self._settings.budget_mb or 0) * 1e6
+    def _is_full(self, share: float = 1.0) -> bool:
+        """Whether that share of the budget is taken."""
+        return self.gauge is not None and self.gauge.usage.peak > share * (self._settings.budget_mb or 0) * 1e6
 
     def _prune(self, history: bool) -> None:
         """Removes the versions of the tables that the history has no room for. They have to be settled."""
@@ -387,7 +388,7 @@ class Writer:
         token_state.sweep(self.root, tokens, READERS_S if history else _COMMITTING_S)
         if self.gauge is not None:
             self.gauge.compacted()
-            if history and self._is_full():
+            if history and self._is_full(PRESSING):  # the next commit would compact again, to this end alone
                 self._prune(False)
         if any(self._tables[name].version != self._entry.tables[name].version for name in tables.VERSIONED):
             self._append_entry("compact", self.streams)  # never seen: what is settled does not change

@@ -8,6 +8,7 @@ import numpy as np
 
 from mneme.memory.as_of import AsOf
 from mneme.memory.memory import Memory
+from mneme.memory.pictures import Broom
 from mneme.memory.settings import MemorySettings
 from tests.recording import BLUE, DAY, GREEN, RED, SPACE, CutsAt, look, moments, record, s
 
@@ -52,3 +53,39 @@ def test_pictures_of_a_replaced_recording_stay_as_long_as_a_past_shows_them(tmp_
             assert {p.thumbnail for p in past.percepts()} == pictures
             assert pictures <= files(memory.root)
     assert len(set.union(*shown.values())) == 9
+
+
+def test_pictures_that_nothing_names_go_beside_a_recorder_and_one_that_is_stored_again_meanwhile_stays(
+    tmp_path: Path,
+) -> None:
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        watch(memory, 10)
+        writer = memory._writer
+        assert writer is not None
+        named = files(memory.root)
+        left = {f"thumbnails/00/{number:020x}.jpg" for number in range(200)}
+        (memory.root / "thumbnails" / "00").mkdir(exist_ok=True)
+        for path in left:
+            (memory.root / path).write_bytes(b"left by a sleep that was killed")
+        broom = Broom(writer)
+        with writer.alone():
+            broom.take(sorted(left | named))
+            assert files(memory.root) == left | named  # it waits for who commits
+        broom.close()
+        assert files(memory.root) == named
+        assert memory.check().ok
+
+
+def test_what_a_broom_was_handed_is_gone_when_its_memory_is_closed(tmp_path: Path) -> None:
+    settings = MemorySettings(budget_mb=1.2, fragments=4, horizon_s=0.0)
+    draw = np.random.default_rng(0)
+    with Memory.create(tmp_path / "m", "embedded", [SPACE], settings=settings) as memory:
+        recorder = memory.recorder(DAY, boundaries=CutsAt(*range(20, 400, 20)))
+        seen = [look(t, RED, picture=draw.integers(0, 256, (120, 160, 3), dtype=np.uint8)) for t in range(400)]
+        record(recorder, moments(seen, until_s=400))
+        recorder.finish(s(400))
+    with Memory.open(tmp_path / "m", "w") as memory:
+        stay = {p.thumbnail for p in memory.snapshot().percepts()} - {None}
+        assert 0 < len(stay) < 400
+        assert files(memory.root) == stay
+        assert memory.check().ok
