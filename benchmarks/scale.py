@@ -44,7 +44,7 @@ LANES: tuple[tuple[Lane, float], ...] = (("sound", 0.01), ("speech", 0.10), ("vi
 """Shares of the rows, so that a filter by lane leaves 1, 10 and 50% of them."""
 NOISE = 0.6
 CAMERAS = ("left", "right")
-"""In turn. Who writes nothing but one and the same value makes reading slower: Lance reads such a column whole."""
+"""In turn."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -416,7 +416,9 @@ class Writer:
         for name in missing:
             if folders[name].exists():
                 shutil.rmtree(folders[name])
-            opened[name] = self._database.create_table(name, schema=self._schemas[name])
+            opened[name] = self._database.create_table(
+                name, schema=self._schemas[name], storage_options=tables.STORED_AS
+            )
         if not opened[tables.LEDGER].count_rows() and not opened[tables.PERCEPTS].list_indices():
             purge.index_words(opened[tables.PERCEPTS])
         return opened
