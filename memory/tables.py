@@ -176,6 +176,13 @@ def vectors_of(rows: Any, space: str) -> list[Vector | None]:
     return [np.array(next(filled)) if there else None for there in cells.is_valid().to_pylist()]
 
 
+def longest_of(rows: Any) -> list[int]:
+    """How long the longest of some percepts is, ns; nothing of none."""
+    import pyarrow.compute as pc
+
+    return [pc.max(pc.subtract(rows["t1_ns"], rows["t0_ns"])).as_py()] if len(rows) else []
+
+
 def percepts_of(rows: Any, spaces: Sequence[Space]) -> list[Percept]:
     """Percepts from a `pyarrow.Table`; vectors and tokens where their columns were read."""
     known = [space.name for space in spaces if column(space.name) in rows.column_names]

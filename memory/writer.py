@@ -31,6 +31,7 @@ from .ledger import Entry, Kind, StreamState, TableState
 from .settings import MemorySettings
 from .shorten import shorten
 from .store import connect, last_entry
+from .tail import Tail
 from .usage import PRESSING, Gauge
 
 _log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Writer:
         self._mutex = threading.RLock()
         self._fragments = dict.fromkeys(self._schemas, 0)
         self._compact_at = settings.fragments
+        self._tail = Tail()
         self._sound = False
         self._closed = False
         self.gauge = None if settings.budget_mb is None else Gauge(root)
@@ -72,7 +74,7 @@ class Writer:
         self._restore()
         self._widen()
         if self.manifest.longest_ns is None:  # of an earlier release
-            self._reach([0, *_spans(self.read(tables.PERCEPTS, columns=["t0_ns", "t1_ns"]))])
+            self._reach([0, *tables.longest_of(self.read(tables.PERCEPTS, columns=["t0_ns", "t1_ns"]))])
         thumbnails.sweep(root)
         self._finish_erasing()
 
@@ -131,6 +133,7 @@ class Writer:
                 if rows:
                     self._tables[name].add(pa.Table.from_pylist(rows, schema=self._schemas[name]))
                     self._fragments[name] += 1
+            self._tail.add(p.id for p, _ in percepts)
             if places:
                 rows = [tables.place_row(place, state.take) for place in places]
                 self._put(tables.PLACES, pa.Table.from_pylist(rows, schema=self._schemas[tables.PLACES]))
@@ -157,7 +160,7 @@ class Writer:
             for name, rows in changes.put.items():
                 if len(rows):
                     if name == tables.PERCEPTS:
-                        self._reach(_spans(rows))
+                        self._reach(tables.longest_of(rows))
                     self._put(name, rows)
             entry = self._append_entry(kind, streams, changes.note)
             self._sound = True
@@ -246,7 +249,9 @@ class Writer:
         if not self._sound:
             self._restore()
         if max(self._fragments.values()) >= self._compact_at:
-            self._try_to_compact()
+            self._try_to_compact(
+                lightly=not self._is_full(PRESSING) and self._tail.suffices(self.rows(tables.PERCEPTS))
+            )
         if not self._sound:
             self._restore()
         self._sound = False
@@ -303,7 +308,18 @@ class Writer:
                             self._prune_table(name, False, now)
             self._append_entry("compact", self.streams)
             self._sound = True
+            self._tail.clear()
             self._prune(history)
+
+    def _gather(self) -> None:
+        """Of a large memory: as `compact`, but of percepts only the newest files are put together. No version goes."""
+        with self._at_work("compacting"):
+            self._sound = False
+            for name, table in self._tables.items():
+                (self._tail.gather if name == tables.PERCEPTS else settle)(table)
+                self._fragments[name] = 1
+            self._append_entry("compact", self.streams)
+            self._sound = True
 
     def _purge(self, gone: Collection[str], copies: Collection[str]) -> None:
         """Makes what no row shows be on the disk no longer; see `purge`."""
@@ -355,11 +371,11 @@ class Writer:
             manifest.write(self.root, noted)
             self.manifest = noted
 
-    def _try_to_compact(self) -> None:
+    def _try_to_compact(self, *, lightly: bool = False) -> None:
         """Compacts; a disk too full for that is only logged, and the next try waits for more fragments."""
         fragments = max(self._fragments.values())
         try:
-            self.compact()
+            self._gather() if lightly else self.compact()
             self._compact_at = self._settings.fragments
         except MnemeError as error:
             self._compact_at = fragments + max(1, self._settings.fragments // 2)
@@ -436,9 +452,8 @@ class Writer:
         self, kind: Kind, streams: Mapping[str, StreamState], note: Mapping[str, Any] | None = None
     ) -> Entry:
         table = self._tables[tables.LEDGER]
-        states = {
-            name: TableState(self._tables[name].version, self._tables[name].count_rows()) for name in tables.VERSIONED
-        }
+        held = {name: self._tables[name] for name in tables.VERSIONED}
+        states = {name: TableState(each.version, each.count_rows()) for name, each in held.items()}
         entry = Entry(table.count_rows() + 1, self._wall_ns(), kind, states, streams, note or {})
         ledger.append(table, self._schemas[tables.LEDGER], entry)
         self._fragments[tables.LEDGER] += 1
@@ -480,10 +495,3 @@ class Writer:
         if streams != self.manifest.streams:
             self.manifest = self.manifest.with_streams(streams)
             manifest.write(self.root, self.manifest)
-
-
-def _spans(rows: Any) -> list[int]:
-    """How long the longest of some percepts is, ns; nothing of none."""
-    import pyarrow.compute as pc
-
-    return [pc.max(pc.subtract(rows["t1_ns"], rows["t0_ns"])).as_py()] if len(rows) else []
