@@ -45,7 +45,7 @@ bench: $(VENV)/.dev
 
 # Hours: kills, a day of two cameras, a million percepts, an apartment of eight hours, canaries.
 soak: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/test_durability.py tests/test_sleep.py tests/test_forget.py -k kill --kills 200
+	$(BIN)/python -m pytest tests/test_durability.py tests/test_sleep.py tests/test_forget.py -k kill --kills 200 --timeout 7200
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.apartment

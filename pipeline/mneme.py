@@ -64,7 +64,10 @@ class Mneme:
         self._reasoners: dict[str, Reasoner] = {}
         self._tokens = TokenReader()
         self._readers = Readers()
+        self._changing = threading.RLock()
+        """Of those that record, forget, or take or give back the writer's lock: one at a time. Taken before `_lock`."""
         self._lock = threading.RLock()
+        """Of the fields above, for moments: who asks waits for nothing else."""
         self._memory_settings = load("memory", MemorySettings, settings)
         self._source_settings = load("watch", SourceSettings, settings)
         self._reason_settings = load("ask", ReasonSettings, settings)
@@ -118,7 +121,7 @@ class Mneme:
         Observations of a stream come in order of time. What is still open (an utterance, a caption) is stored by
         `close`, which leaves the stream open: it may go on later.
         """
-        with self._lock:
+        with self._changing:
             if observation.stream not in self._observed:
                 senses, recorder = self.record(observation.stream)
                 self._observed[observation.stream] = (Perception(senses), recorder)
@@ -149,7 +152,7 @@ class Mneme:
         streams may be used at a time. Errors: `LockedError`, `MnemeError` of a stream that has ended or is being
         recorded.
         """
-        with self._lock:
+        with self._changing:
             memory = self._writer()
             known = self.known(stream)
             if known is not None:
@@ -164,7 +167,7 @@ class Mneme:
 
     def release(self, recorder: Recorder) -> None:
         """Let go of a recorder that `record` gave: stores what it has taken up; the stream may go on later."""
-        with self._lock:
+        with self._changing:
             if self._memory is not None:
                 self._memory.release(recorder)
 
@@ -312,7 +315,7 @@ class Mneme:
         `MemoryFormatError` where there is no memory.
         """
         t0_ns, t1_ns = (None if t is None else to_ns(t) for t in (t0_s, t1_s))
-        with self._lock:
+        with self._changing:
             memory = self._reader()
             eraser = memory if self._writing else Memory.open(self.path, "w", settings=self._memory_settings)
             try:
@@ -320,8 +323,9 @@ class Mneme:
             finally:
                 if eraser is not memory:
                     eraser.close()
-                self._tokens = TokenReader()
-                self._reasoners.clear()  # they know what they were asked about last
+                with self._lock:
+                    self._tokens = TokenReader()
+                    self._reasoners.clear()  # they know what they were asked about last
         stem.cache_clear()
         read_words.cache_clear()
         self._readers.drain()
@@ -333,7 +337,7 @@ class Mneme:
 
     def close(self) -> None:
         """Store what is open and give the writer's lock back. A second call does nothing."""
-        with self._lock:
+        with self._changing:
             try:
                 for perception, recorder in self._observed.values():
                     for moment in perception.finish():
@@ -341,9 +345,10 @@ class Mneme:
                     perception.close()
             finally:
                 self._observed = {}
-                if self._memory is not None:
-                    self._memory.close()
-                self._memory, self._writing = None, False
+                with self._lock:
+                    memory, self._memory, self._writing = self._memory, None, False
+                if memory is not None:
+                    memory.close()
 
     def __enter__(self) -> Mneme:
         return self
@@ -371,15 +376,16 @@ class Mneme:
             return self._memory
 
     def _writer(self) -> Memory:
-        with self._lock:
+        with self._changing:
             if self._writing and self._memory is not None:
                 return self._memory
             if exists(self.path):
                 chosen_profile(self.path, self._wanted)  # refuses another than the memory's own
             writer = open_to_write(self.path, self.profile.name, self.profile.spaces, self._memory_settings)
-            if self._memory is not None:
-                self._memory.close()
-            self._memory, self._writing = writer, True
+            with self._lock:
+                reader, self._memory, self._writing = self._memory, writer, True
+            if reader is not None:
+                reader.close()
             return writer
 
     def _refuse_unknown(self, snapshot: Snapshot, stream: str | None) -> None:

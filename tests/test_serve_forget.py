@@ -25,6 +25,8 @@ from mneme.deploy import problems
 from mneme.deploy.door import Door, Served
 from mneme.deploy.http import make_app
 from mneme.errors import MnemeError
+from mneme.memory.forget import Receipt
+from mneme.memory.memory import Memory
 from mneme.pipeline.words import stem
 from mneme.records import NS_PER_S, Observation, Percept
 from tests.test_serve import Server, check_problem, free_port, noise, noise_array, start, wait_for_ack
@@ -258,6 +260,29 @@ def test_erasures_take_turns_beside_streams_that_are_sent_and_questions(door: Do
     assert door.live.status("yard").error is None
     assert "osprey" not in ask(ASKED).text
     assert door.memory.check().ok
+
+
+def test_a_question_does_not_wait_for_an_erasure_and_is_answered_from_what_is_still_there(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, let, erase = threading.Event(), threading.Event(), Memory.forget
+
+    def slowly(self: Memory, **what: Any) -> Receipt:
+        begun.set()
+        assert let.wait(60)
+        return erase(self, **what)
+
+    monkeypatch.setattr(Memory, "forget", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            erasing = pool.submit(door.memory.forget, text=CANARY)
+            assert begun.wait(60)
+            asked = pool.submit(door.memory.ask, ASKED)
+            assert CANARY in str(asked.result(60).evidence)
+        finally:
+            let.set()
+        assert erasing.result(60).verified
+    assert CANARY not in str(door.memory.ask(ASKED).evidence)
 
 
 def test_questions_that_are_asked_at_once_do_not_mix_their_words() -> None:
