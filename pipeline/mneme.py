@@ -196,12 +196,6 @@ class Mneme:
         picture = read_picture(image) if isinstance(image, str | Path) else image
         memory = self._reader()
         moment = AsOf.read(as_of, stream) if isinstance(as_of, str) else as_of
-        with self._lock:
-            if reasoner not in self._reasoners:
-                self._reasoners[reasoner] = make_reasoner(reasoner, self._settings)
-            reasoning = self._reasoners[reasoner]
-        profile = self.profile
-        faculties = Faculties(profile.text, lambda: profile.ear, lambda: sight_of(profile))
 
         def answer(snapshot: Snapshot) -> Answer:
             self._refuse_unknown(snapshot, stream)
@@ -217,6 +211,12 @@ class Mneme:
             )
 
         with self._readers.one():
+            with self._lock:  # a reasoner knows what it was asked about last: `forget` lets go of it
+                if reasoner not in self._reasoners:
+                    self._reasoners[reasoner] = make_reasoner(reasoner, self._settings)
+                reasoning = self._reasoners[reasoner]
+            profile = self.profile
+            faculties = Faculties(profile.text, lambda: profile.ear, lambda: sight_of(profile))
             answered = memory.reading(answer, moment)
             memory.recalled(evidence.source for evidence in answered.evidence)
         return answered
@@ -325,7 +325,7 @@ class Mneme:
                     eraser.close()
                 with self._lock:
                     self._tokens = TokenReader()
-                    self._reasoners.clear()  # they know what they were asked about last
+                    self._reasoners.clear()
         stem.cache_clear()
         read_words.cache_clear()
         self._readers.drain()

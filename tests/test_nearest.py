@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from mneme.memory.settings import MemorySettings
 from mneme.memory.store import StoredSnapshot
 from mneme.memory.writer import Writer
 from mneme.records import NS_PER_S, Lane, Percept, Space, Stream, Vector
+from mneme.ui.cli import LANCE_SAYS
 
 SPACES = [Space("looks", 32, "test")]
 ROWS = 3 * FEW
@@ -141,3 +145,30 @@ def test_the_longest_percept_is_noted_and_of_a_memory_that_lacks_the_note_it_is_
         index(Writer(root, MemorySettings(), lambda: 0))
     assert manifest.read(root).longest_ns == 128 * NS_PER_S
     assert [p.id for p in StoredSnapshot(root).percepts(t0_ns=69 * NS_PER_S, t1_ns=80 * NS_PER_S)] == [long.id]
+
+
+COMPACTS = """
+import sys
+import lancedb, numpy, pyarrow
+from lancedb.index import IvfSq
+
+def rows(count):
+    drawn = numpy.random.default_rng(count).random(count * 8, numpy.float32)
+    return pyarrow.table({"v": pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(drawn), 8)})
+
+table = lancedb.connect(sys.argv[1]).create_table("some", rows(4000))
+table.create_index("v", config=IvfSq(distance_type="cosine", target_partition_size=250))
+table.add(rows(3))
+table.optimize()
+"""
+
+
+def test_the_command_line_does_not_repeat_what_lance_says_of_every_cell(tmp_path: Path) -> None:
+    said = {}
+    for level in ("warn", LANCE_SAYS):
+        command = [sys.executable, "-c", COMPACTS, str(tmp_path / str(len(said)))]
+        done = subprocess.run(command, env=os.environ | {"LANCEDB_LOG": level}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        said[level] = done.stderr.count("is empty")
+    assert said["warn"] > 5  # else there is nothing to keep back any more
+    assert said[LANCE_SAYS] == 0

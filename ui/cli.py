@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from functools import partial, wraps
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from ..pipeline.watch import Watched
 
 P = ParamSpec("P")
+LANCE_SAYS = "warn,lance::index::vector::builder=error"
+"""LanceDB's log. At each compaction of a large memory it would warn of every cell in which nothing new came."""
 
 app = typer.Typer(
     help=__doc__.splitlines()[0] if __doc__ else None,
@@ -52,6 +55,7 @@ Config = Annotated[Path | None, typer.Option("--config", help="A settings file (
 def main() -> None:
     """The entry point: faults that the user can mend become one line and exit code 2."""
     steady_allocator()
+    os.environ.setdefault("LANCEDB_LOG", LANCE_SAYS)  # before it is imported
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     said = logging.StreamHandler(sys.stderr)
     said.setFormatter(logging.Formatter("mneme: %(message)s"))
