@@ -101,13 +101,9 @@ def soak(
         recorder = memory.recorder(Stream("house", "walk", f"walk-{seed}", profile="soak"))
         frames, commits, spent, started = 0, 0, 0.0, time.perf_counter()
         end_ns = 0
-        moments = walk(seed, hours, fps, cameras)
-        while True:
-            before = time.perf_counter()
-            moment = next(moments, None)
-            drawn += time.perf_counter() - before
-            if moment is None:
-                break
+        drawing = time.perf_counter()
+        for moment in walk(seed, hours, fps, cameras):
+            drawn += time.perf_counter() - drawing
             if moment.t_ns >= (len(rows) + 1) * HOUR_NS:
                 slept = time.perf_counter()
                 memory.sleep()
@@ -121,6 +117,7 @@ def soak(
             end_ns = moment.t_ns
             if moment.t_ns % (60 * NS_PER_S) < NS_PER_S / fps:
                 most_mb = max(most_mb, bytes_in(folder) / 1e6)
+            drawing = time.perf_counter()
         recorder.finish(end_ns + round(NS_PER_S / fps))
         if frames:
             rows.append(_hour(len(rows) + 1, memory, folder, spent, drawn, frames, commits, started))

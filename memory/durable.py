@@ -6,15 +6,20 @@ import os
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file in one step: beside its name, flushed to the disk, renamed. Durable on return; raises `OSError`."""
+def write_whole(path: Path, data: bytes, *, flushed: bool = True) -> None:
+    """Writes a file in one step: beside its name, flushed to the disk, renamed. Raises `OSError`.
+
+    flushed: durable on return. A file that is not may be there in part after the power went, though not after a crash.
+    """
     beside = path.with_name(path.name + ".new")
     with beside.open("wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        if flushed:
+            file.flush()
+            os.fsync(file.fileno())
     beside.replace(path)
-    flush_names(path.parent)
+    if flushed:
+        flush_names(path.parent)
 
 
 def flush_names(folder: Path) -> None:

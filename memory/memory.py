@@ -31,7 +31,7 @@ from .pace import Pace
 from .recorder import Ack, Recorder
 from .repair import Repaired, repair
 from .settings import MemorySettings
-from .sleep import Sleeper, Slept, sleep
+from .sleep import Sleeper, Slept, make_room, sleep
 from .spatial import PlaceSettings
 from .store import StoredSnapshot, connect
 from .strength import check_law
@@ -79,9 +79,8 @@ class Memory:
         """Of those that begin, end or change recordings from outside: one at a time."""
         self._pressed_at = 0.0
         self._sleeper: Sleeper | None = None
-        self._broom: pictures.Broom | None = None
+        self._broom = pictures.Broom()
         if writer is not None:
-            self._broom = pictures.Broom(writer)
             check_law(settings.law)
             writer.pressed = lambda: self._make_room(self._closing.is_set)
             if settings.sleep_every_s > 0:
@@ -391,15 +390,7 @@ class Memory:
             return
         try:
             if self._writer.gauge.usage.peak > max(self._pressed_at, PRESSING * budget):
-                sleep(
-                    self._writer,
-                    self._settings,
-                    self._clock(),
-                    idle=False,
-                    forget_only=True,
-                    broom=self._broom,
-                    stopped=stopped,
-                )
+                make_room(self._writer, self._settings, self._clock(), remove=self._broom.take, stopped=stopped)
                 self._pressed_at = self._writer.gauge.usage.peak + _STEP * budget
         finally:
             self._sleeping.release()
@@ -441,8 +432,7 @@ class Memory:
             for recorder in self.recorders:
                 recorder.release()
             self._recorders.clear()
-            if self._broom is not None:
-                self._broom.close()
+            self._broom.close()
             writer.close(self._lock.release if self._lock is not None else lambda: None)
             self._writer = self._lock = None
 

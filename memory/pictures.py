@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..errors import MnemeError
@@ -25,7 +26,7 @@ _SLACK_S = 2.0
 
 
 def remove(writer: Writer, paths: Sequence[str]) -> int:
-    """Removes those pictures (paths inside the memory) that no row of any take has come to name; how many went.
+    """Removes those pictures (paths inside the memory) that no row of any take has come to name; bytes that went.
 
     For pictures that no older version names either. Raises `MnemeError`, of a writer that was closed too.
     """
@@ -39,26 +40,18 @@ def remove(writer: Writer, paths: Sequence[str]) -> int:
     return gone
 
 
-def size(writer: Writer, paths: Sequence[str]) -> int:
-    """Bytes of those that are there."""
-    return sum((writer.root / path).stat().st_size for path in paths if (writer.root / path).exists())
-
-
 def remove_unnamed(writer: Writer) -> int:
-    """Removes pictures that no row names: what an interrupted forgetting left; their bytes. Nothing commits meanwhile.
+    """Removes pictures that no row names: what an interrupted forgetting left; bytes that went. Nothing commits then.
 
     For a memory without older versions.
     """
     with writer.alone():
         rows = writer.read(tables.PERCEPTS, "thumbnail IS NOT NULL", ["thumbnail"])
-        left = sorted(thumbnails.stored(writer.root) - set(rows["thumbnail"].to_pylist()))
-        held = size(writer, left)
-        _unlink(writer, left)
-    return held
+        return _unlink(writer, sorted(thumbnails.stored(writer.root) - set(rows["thumbnail"].to_pylist())))
 
 
 def sweep(writer: Writer) -> int:
-    """Removes the pictures that nothing names any more, of a memory in which something was replaced; how many went.
+    """Removes the pictures that nothing names any more, of a memory in which something was replaced; bytes that went.
 
     A picture that a kept version names is named by the oldest of them, or was written since (`thumbnails.store`). Looks
     at every file, beside readers and recorders.
@@ -76,26 +69,36 @@ def sweep(writer: Writer) -> int:
 class Broom:
     """Removes pictures in a thread, as they are handed to it."""
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
+    def __init__(self) -> None:
         self._threads: list[threading.Thread] = []
 
-    def take(self, paths: Sequence[str]) -> None:
-        """Begins to remove them, as `remove`; what fails is logged and left for the next press."""
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        self._threads.append(threading.Thread(target=self._remove, args=(paths,), name="mneme-broom", daemon=True))
-        self._threads[-1].start()
+    def take(self, writer: Writer, paths: Sequence[str]) -> int:
+        """Begins to remove them, as `remove`, and gives their bytes. What fails is logged; the next press does it."""
+        held = sum(_size(writer.root / path) for path in paths)
+        thread = threading.Thread(target=_try_to_remove, args=(writer, paths), name="mneme-broom", daemon=True)
+        self._threads = [*(each for each in self._threads if each.is_alive()), thread]
+        thread.start()
+        return held
 
     def close(self) -> None:
         """Waits until all that it was handed is gone."""
         for thread in self._threads:
             thread.join()
 
-    def _remove(self, paths: Sequence[str]) -> None:
-        try:
-            remove(self._writer, paths)
-        except MnemeError as error:
-            _log.warning("pictures that were forgotten are still there: %s", error)
+
+def _try_to_remove(writer: Writer, paths: Sequence[str]) -> None:
+    try:
+        remove(writer, paths)
+    except MnemeError as error:
+        _log.warning("pictures that were forgotten are still there: %s", error)
+
+
+def _size(file: Path) -> int:
+    """0 where it has gone."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _named(table: Any) -> set[str]:
@@ -114,7 +117,7 @@ def _written(writer: Writer, before_s: float) -> Iterator[str]:
 
 
 def _unlink(writer: Writer, paths: Sequence[str]) -> int:
-    """How many went. Nobody commits meanwhile."""
+    """Bytes that went. Nobody commits meanwhile."""
     gone = 0
     for path in paths:
         file = writer.root / path
@@ -123,7 +126,7 @@ def _unlink(writer: Writer, paths: Sequence[str]) -> int:
             file.unlink()
         except OSError:
             continue
-        gone += 1
+        gone += held
         if writer.gauge is not None:
             writer.gauge.removed(held)
     return gone

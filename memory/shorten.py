@@ -67,10 +67,12 @@ def _first(table: Any, count: int, holds: Callable[[Mapping[str, Any]], bool]) -
     while low < high:
         looked_at = sorted({low + (high - low) * i // _AT_ONCE for i in range(_AT_ONCE)})
         taken = table.take_offsets([number - 1 for number in looked_at]).select(["committed_ns", "kind", "tables"])
-        rows = zip(looked_at, taken.to_arrow().to_pylist(), strict=True)
-        held = next((number for number, row in rows if holds(row)), None)
-        before = looked_at[-1] if held is None else max((n for n in looked_at if n < held), default=None)
-        low, high = low if before is None else before + 1, high if held is None else held
+        rows = taken.to_arrow().to_pylist()
+        at = next((i for i, row in enumerate(rows) if holds(row)), len(rows))
+        if at < len(rows):
+            high = looked_at[at]
+        if at > 0:
+            low = looked_at[at - 1] + 1
     return low
 
 

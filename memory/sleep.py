@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from ..errors import MnemeError
@@ -22,7 +21,6 @@ from .changes import Changes
 from .consolidate import plan
 from .episodic import Summariser
 from .indexes import index
-from .pictures import Broom
 from .settings import MemorySettings
 from .store import StoredSnapshot
 from .usage import PRESSING, Usage, measured
@@ -67,6 +65,9 @@ class Slept:
     bytes_after: int = 0
 
 
+_NOTHING = Slept()
+
+
 def sleep(
     writer: Writer,
     settings: MemorySettings,
@@ -74,24 +75,19 @@ def sleep(
     summarise: Summariser | None = None,
     *,
     idle: bool = True,
-    forget_only: bool = False,
-    broom: Broom | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Slept:
     """Consolidates, forgets what has no room, makes indexes. Durable on return; may be cut off anywhere.
 
     idle: nothing is being recorded, so that indexes can be made of any number of rows; else only of so few that commits
-    wait for seconds. forget_only: make room and nothing else. broom: removes the pictures that were forgotten, after it
-    returned. stopped: asked between steps; what was applied by then counts. Raises `MnemeError` where the disk fails.
+    wait for seconds. stopped: asked between steps; what was applied by then counts. Raises `MnemeError` where the disk
+    fails.
     """
-    before = measured(writer.root)
-    slept = Slept(bytes_before=before.total)
-    if not forget_only:
-        slept = _consolidate(writer, settings, slept, summarise)
-    if settings.budget_mb is not None and not stopped():
-        slept = _make_room(writer, settings, now_ns, slept, before, broom, stopped)
+    slept = _consolidate(writer, settings, Slept(bytes_before=measured(writer.root).total), summarise)
+    if not stopped():
+        slept = make_room(writer, settings, now_ns, slept, stopped=stopped)
     few = writer.rows(tables.PERCEPTS) <= _SOON
-    if not forget_only and not stopped():
+    if not stopped():
         slept = replace(slept, indexed=index(writer, late=not (idle or few)))
     give_back()
     return replace(slept, bytes_after=measured(writer.root).total)
@@ -108,17 +104,23 @@ def _consolidate(writer: Writer, settings: MemorySettings, slept: Slept, summari
     return slept
 
 
-def _make_room(
+def make_room(
     writer: Writer,
     settings: MemorySettings,
     now_ns: int,
-    slept: Slept,
-    before: Usage,
-    broom: Broom | None,
-    stopped: Callable[[], bool],
+    slept: Slept = _NOTHING,
+    *,
+    remove: Callable[[Writer, Sequence[str]], int] = pictures.remove,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Slept:
-    budget = round((settings.budget_mb or 0) * 1e6)
-    usage = measured(writer.root, pictures=before.thumbnails)
+    """Forgets what the budget has no room for, if there is one; what that came to, with what the sleep had come to.
+
+    remove: removes the pictures that were forgotten, or sees to it, and gives their bytes. Else as `sleep`.
+    """
+    if settings.budget_mb is None:
+        return slept
+    budget = round(settings.budget_mb * 1e6)
+    usage = measured(writer.root)
     if usage.peak <= PRESSING * budget:
         return slept
     writer.compact(history=False)
@@ -139,10 +141,10 @@ def _make_room(
                 thumbnails=slept.thumbnails + len(going.thumbnails),
             )
         writer.compact(history=False)
-        usage = measured(writer.root, pictures=usage.thumbnails - pictures.size(writer, going.thumbnails))
-        (partial(pictures.remove, writer) if broom is None else broom.take)(going.thumbnails)
+        usage = measured(writer.root, pictures=usage.thumbnails - remove(writer, going.thumbnails))
     if usage.peak > budget:
         _log.warning("%s", _over(writer, usage, budget))
+    give_back()
     return slept
 
 

@@ -47,12 +47,8 @@ def write(root: Path, stream: str, data: bytes, *, flushed: bool = True) -> str:
     """Writes a file of a stream and gives its path inside the memory; flushed: durable on return. Raises `OSError`."""
     path = Path(FOLDER) / f"{_hash(stream.encode())}-{_hash(data)}.safetensors"
     (root / FOLDER).mkdir(exist_ok=True)
-    if not flushed:
-        beside = (root / path).with_suffix(".new")
-        beside.write_bytes(data)
-        beside.replace(root / path)
-    elif not (root / path).exists():
-        write_whole(root / path, data)
+    if not (flushed and (root / path).exists()):
+        write_whole(root / path, data, flushed=flushed)
     return path.as_posix()
 
 

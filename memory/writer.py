@@ -332,6 +332,7 @@ class Writer:
         for table in self._tables.values():
             purge.only_newest(table)
         self._fragments = dict.fromkeys(self._fragments, 1)
+        self._tail.clear()
         self._sound = True
         named = self.read(tables.PERCEPTS, "thumbnail IS NOT NULL", ["thumbnail"])["thumbnail"].to_pylist()
         purge.remove_orphans(self.root, named, set(token_state.named(self.streams.values())))

@@ -38,6 +38,7 @@ from mneme.pipeline.sources import SourceInfo, SourceSettings
 from mneme.pipeline.watch import AHEAD, Progress, Watched, watch
 from mneme.records import Observation, Picture
 from mneme.ui.cli import app
+from tests.waiting import wait_for
 
 pytest.importorskip("ray", reason="the extra `serve` is not installed")
 
@@ -392,13 +393,8 @@ def test_when_the_command_is_killed_no_actor_stays_and_what_was_acknowledged_doe
         driver.kill()
         acknowledged += [line.strip() for line in driver.stdout if line.endswith("\n")]
     assert len(actors) >= 4
-    ends = time.monotonic() + 120
-    while left := [p for p in actors if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]:
-        assert time.monotonic() < ends, left
-        time.sleep(0.1)
-    while is_held(path):  # by an actor whose process was not yet to be found when the command died
-        assert time.monotonic() < ends
-        time.sleep(0.1)
+    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in actors), 120)
+    wait_for(lambda: not is_held(path), 120)  # by an actor whose process was not yet to be found when the command died
     assert all(acknowledged)
     assert set(acknowledged) <= {id for id, *_ in content(path)[0]}
     with mneme.open(path) as memory:

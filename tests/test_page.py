@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from PIL import Image
 from mneme.errors import MnemeError
 from mneme.memory.memory import Memory
 from mneme.ui.app import listen, run
+from tests.waiting import wait_for
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "sample"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -347,12 +347,13 @@ def test_what_arrives_is_kept_inside_the_memory_s_folder_or_not_at_all(town: Pag
 def test_sigterm_ends_the_page_and_what_was_acknowledged_while_it_watched_is_stored(tmp_path: Path, serve: Any) -> None:
     page = serve(tmp_path / "m.mneme")
     assert page.get("sources/harbour.mp4", "PUT", (SAMPLE / "harbour_day.mp4").read_bytes())[0] == 202
-    acked, until = 0, time.monotonic() + 60
-    while not acked:  # until the first commit of what is watched
-        assert time.monotonic() < until
-        time.sleep(0.2)
+
+    def seen_ns() -> int:
         with Memory.open(page.memory, "r") as reader:
-            acked = max((state.seen_ns for state in reader.snapshot().streams()), default=0)
+            return max((state.seen_ns for state in reader.snapshot().streams()), default=0)
+
+    wait_for(lambda: seen_ns() > 0, 60)  # until the first commit of what is watched
+    acked = seen_ns()
     assert page.end(signal.SIGTERM) == 0
     with Memory.open(page.memory, "w") as memory:  # the lock is free
         assert memory.check().ok

@@ -67,9 +67,9 @@ def test_pictures_that_nothing_names_go_beside_a_recorder_and_one_that_is_stored
         (memory.root / "thumbnails" / "00").mkdir(exist_ok=True)
         for path in left:
             (memory.root / path).write_bytes(b"left by a sleep that was killed")
-        broom = Broom(writer)
+        broom = Broom()
         with writer.alone():
-            broom.take(sorted(left | named))
+            broom.take(writer, sorted(left | named))
             assert files(memory.root) == left | named  # it waits for who commits
         broom.close()
         assert files(memory.root) == named

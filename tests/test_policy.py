@@ -33,6 +33,7 @@ from mneme.deploy.openpi import pack, unpack
 from mneme.deploy.policy import address_of, run, serve
 from mneme.errors import LockedError, MnemeError, SettingsError
 from mneme.pipeline.episode import Episodes
+from tests.waiting import wait_for
 
 HERTZ = 30
 OBSERVATIONS = int(os.environ.get("MNEME_OBSERVATIONS", "60"))
@@ -79,9 +80,7 @@ def door(folder: Path, port: int = 0, stream: str = "robot", **options: Any) -> 
         episodes = Episodes(memory, stream=stream)
         thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
         thread.start()
-        while not started:
-            assert thread.is_alive()
-            time.sleep(0.01)
+        wait_for(lambda: bool(started) or not thread.is_alive())
         try:
             yield started[0]
         finally:
@@ -326,12 +325,9 @@ def test_a_reader_asks_beside_the_robot_and_so_does_the_robot(folder: Path, addr
         assert "green kettle" in answer["answer"]
         assert not answer["abstained"]
         assert answer["evidence"][0]["lane"] == "speech"
-        said, until = None, time.monotonic() + 10
-        while (said is None or said.abstained) and time.monotonic() < until:
-            time.sleep(0.2)  # a pause: what is open is stored
-            said = page.ask("What should be brought to the sink?")
-        assert said is not None
-        assert "green kettle" in said.text
+        question = "What should be brought to the sink?"
+        wait_for(lambda: not page.ask(question).abstained)  # a pause: what is open is stored
+        assert "green kettle" in page.ask(question).text
         robot.says({"image": room(2)})
 
 
@@ -383,9 +379,7 @@ def test_a_policy_that_never_answers_keeps_neither_the_memory_nor_the_end_waitin
     with PolicyServer(silent=True) as policy:
         with door(tmp_path / "m", upstream=policy.url) as address, Robot(address) as robot:
             robot.connection.send(pack(libero(0)))
-            until = time.monotonic() + 10
-            while not policy.asked and time.monotonic() < until:
-                time.sleep(0.01)
+            wait_for(lambda: bool(policy.asked))
             assert Health(address).once() == (200, b"OK\n")
         with mneme.open(tmp_path / "m") as memory:
             assert "red block" in memory.events()[0].gist

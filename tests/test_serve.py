@@ -33,6 +33,7 @@ from benchmarks.serving import push_and_ask
 from mneme.deploy.openpi import unpack
 from mneme.deploy.serve import run
 from mneme.errors import MissingError, MnemeError, SourceError
+from tests.waiting import wait_for
 
 TOKEN = "secret"
 DOCS = Path(__file__).parents[1] / "docs" / "serve.md"
@@ -130,12 +131,13 @@ def test_events_come_in_pages(server: Server) -> None:
             socket_.send(msgpack.packb({"t_ns": second * 10**9, "images": {"": noise(second // 4)}}))
         socket_.send(msgpack.packb({"end": True}))
         wait_for_ack(socket_, 11 * 10**9)
-    until = time.monotonic() + 60
+
+    def events() -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = server.get("/v1/events?stream=pages").json()["events"]
+        return listed
+
+    wait_for(lambda: any(event["t1_s"] >= 11 for event in events()), 60)  # the end is acknowledged, then closed
     everything = server.get("/v1/events?stream=pages").json()
-    while not everything["events"] or everything["events"][-1]["t1_s"] < 11:  # the end is acknowledged, then closed
-        assert time.monotonic() < until
-        time.sleep(0.1)
-        everything = server.get("/v1/events?stream=pages").json()
     assert everything["next"] is None
     first = server.get("/v1/events?stream=pages&limit=1").json()
     assert first["events"] == everything["events"][:1]
@@ -206,10 +208,7 @@ def test_a_client_pushes_at_30_hz_and_asks_meanwhile(server: Server) -> None:
 
 
 def test_a_live_source_is_watched(server: Server) -> None:
-    until = time.monotonic() + 30
-    while 'mneme_percepts_total{stream="gate"}' not in (text := server.get("/metrics").text):
-        assert time.monotonic() < until, text
-        time.sleep(0.2)
+    wait_for(lambda: 'mneme_percepts_total{stream="gate"}' in server.get("/metrics").text)
     assert "gate" in [model["id"] for model in server.get("/v1/models").json()["data"]]
 
 
