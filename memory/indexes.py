@@ -1,6 +1,6 @@
 """Indexes of a large memory: made in sleep, once a scan of its vectors would take too long.
 
-The vectors of a space get an inverted file (IVF: a scan of the nearest of about sqrt(n) cells) of a byte a dimension,
+The vectors of a space get an inverted file (IVF: a scan of the nearest of sqrt(n)/2 cells) of a byte a dimension,
 times and ids a B-tree, lanes and streams a bitmap: filters are looked up before vectors are compared (`nearest`).
 Rows that came since are scanned beside it until the next compaction takes them in.
 """
@@ -44,7 +44,7 @@ def index(writer: Writer, *, late: bool = False) -> tuple[str, ...]:
             due = scattered or (not late and there.get(column, _PARTS + 1) > _PARTS)
             if count >= INDEXED_FROM and due:
                 # Of a number of cells Lance makes fewer and fewer at each compaction; a size of theirs it keeps.
-                cells = IvfSq(distance_type="cosine", target_partition_size=max(1, count // isqrt(count)))
+                cells = IvfSq(distance_type="cosine", target_partition_size=2 * isqrt(count))
                 table.create_index(column, config=cells, replace=True)
                 made.append(column)
 

@@ -23,7 +23,7 @@ from .as_of import AsOf
 from .faults import is_vanished, mended
 from .ledger import StreamState
 from .lock import holder_of, is_held
-from .nearest import indexed_columns, matching_rows, nearest_rows
+from .nearest import Ruler, indexed_columns, matching_rows, nearest_rows, ruler_ns, share_of
 from .semantic import Kind, Summary, summaries_of
 from .snapshot import Found, Snapshot
 from .usage import bytes_in
@@ -236,7 +236,8 @@ class StoredSnapshot:
             )
         with mended("searching", self.root):
             where = self._filter(self._filters(lanes, stream, t0_ns, t1_ns))
-            rows, scores = nearest_rows(self._percepts, space, vector, limit, where, self._indexed)
+            share = self._share(where, t0_ns, t1_ns)
+            rows, scores = nearest_rows(self._percepts, space, vector, limit, where, self._indexed, share)
         return self._found(rows, scores, limit)
 
     def matching(
@@ -345,6 +346,15 @@ class StoredSnapshot:
         Read after the tables were opened: so it holds for every row that they have.
         """
         return manifest.read(self.root).longest_ns if self._indexed >= {"t0_ns", "t1_ns"} else None
+
+    @cached_property
+    def _ruler_ns(self) -> Ruler:
+        return ruler_ns(self._percepts)
+
+    def _share(self, where: str | None, t0_ns: int | None, t1_ns: int | None) -> float | None:
+        """About what share of the rows a filter leaves; None where it is not of a span alone, or leaves few."""
+        alone = where == " AND ".join(self._filters(None, None, t0_ns, t1_ns))
+        return share_of(self._ruler_ns, t0_ns, t1_ns) if alone and "t0_ns" in self._indexed else None
 
     def _filters(
         self, lanes: Sequence[Lane] | None, stream: str | None, t0_ns: int | None, t1_ns: int | None

@@ -14,7 +14,7 @@ import pytest
 from mneme.memory import indexes, manifest
 from mneme.memory.indexes import index
 from mneme.memory.ledger import StreamState
-from mneme.memory.nearest import FEW
+from mneme.memory.nearest import FEW, share_of
 from mneme.memory.settings import MemorySettings
 from mneme.memory.store import StoredSnapshot
 from mneme.memory.writer import Writer
@@ -103,6 +103,15 @@ def test_within_any_span_of_time_the_nearest_are_those_of_a_scan(
         assert [hit.similarity for hit in found] == sorted((hit.similarity for hit in found), reverse=True)
         hits += len({hit.percept.id for hit in found} & set(best(within, query, 10)))
     assert hits >= 95
+
+
+def test_the_share_of_a_large_span_is_known_without_counting_its_rows(root: Path) -> None:
+    snapshot = StoredSnapshot(root)
+    for share in (0.3, 0.5, 0.9, 1.0):
+        judged = share_of(snapshot._ruler_ns, None, int(share * ROWS) * NS_PER_S)
+        assert judged == pytest.approx(share, abs=0.02)
+    assert share_of(snapshot._ruler_ns, 0, ROWS // 10 * NS_PER_S) is None  # to be counted
+    assert share_of(snapshot._ruler_ns[:0], None, None) is None
 
 
 @pytest.mark.parametrize("lane", LANES)
