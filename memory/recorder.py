@@ -38,6 +38,7 @@ from .sensory import SensoryRing
 from .spatial import PlaceSettings
 from .store import StoredSnapshot
 from .token_state import EVERY, restored, save
+from .unsaid import percept_without
 from .whereabouts import Whereabouts
 from .working import OpenEvent, Separator
 from .writer import Writer
@@ -210,21 +211,27 @@ class Recorder:
         """What it holds and has not stored, of a replacement too; while it is `held`."""
         return [*(percept for percept, _ in self._unstored), *self._arrived]
 
-    def erase(self) -> None:
+    def erase(self, said: str = "") -> None:
         """Lets go of what was erased of its source, of which the writer knows; what it had taken up is stored before.
 
-        What it learns from the rest is learned anew: what pattern separation compares with, and the places.
+        What it learns from the rest is learned anew: what pattern separation compares with, and the places. said: a
+        phrase that no place may be called by.
         """
         spans = self._writer.erased(self.stream)
 
-        def stays(percept: Percept) -> bool:
-            return not any(span.meets(percept.t0_ns, percept.t1_ns) for span in spans)
+        def left(percept: Percept) -> Percept | None:
+            gone = any(span.meets(percept.t0_ns, percept.t1_ns) for span in spans)
+            return None if gone else percept_without(said, percept)
 
-        self._arrived = [percept for percept in self._arrived if stays(percept)]
-        self._seam.keep(stays)
-        self.sensory.keep(lambda moment: self._without_erased(moment))
+        def left_of(moment: Moment) -> Moment:
+            rest = self._without_erased(moment)
+            return replace(rest, percepts=tuple(percept_without(said, percept) for percept in rest.percepts))
+
+        self._arrived = [rest for percept in self._arrived if (rest := left(percept)) is not None]
+        self._seam.keep(lambda percept: left(percept) is not None)
+        self.sensory.keep(left_of)
         for event in self._open:
-            event.keep(stays)
+            event.keep(left)
         kept = self._writer.streams.get(self.stream.id)
         while kept is not None and kept.take != self._state.take:
             kept = kept.successor
@@ -235,10 +242,11 @@ class Recorder:
         )
         if spans and isinstance(self._boundaries, Lasting):
             self._boundaries.keep(lambda t_ns: not any(span.meets(t_ns, t_ns) for span in spans))
+        if spans or said:
             self._checkpoints = {}
         self._longterm = None  # what is left of it stands on the disk
         places = self._left_off()[2]
-        self._whereabouts.erase(places, lambda t_ns: any(span.meets(t_ns, t_ns) for span in spans))
+        self._whereabouts.erase(places, lambda t_ns: any(span.meets(t_ns, t_ns) for span in spans), said)
 
     def _without_erased(self, moment: Moment) -> Moment:
         """The moment without percepts, and the place, of what was erased on request."""

@@ -12,11 +12,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..records import identify
 from . import tables
 from .erased import Erased
 from .spatial import AWAY_NS
-from .target import phrase
+from .unsaid import key_without, name_without
 from .writer import Writer
 
 
@@ -35,17 +34,13 @@ def renamed(writer: Writer, said: str) -> dict[tuple[str, str], str]:
     """(stream, key) -> the key that takes its place, of places whose keys hold a phrase: the id, which says nothing."""
     if not said:
         return {}
-    rows = writer.read(tables.PLACES, columns=["id", "stream", "key"]).to_pylist()
-    ids = {(row["stream"], row["key"]): row["id"] for row in rows}
-    keys = set(ids)
+    rows = writer.read(tables.PLACES, columns=["stream", "key"]).to_pylist()
+    keys = {(row["stream"], row["key"]) for row in rows}
     for name in (tables.PERCEPTS, tables.EVENTS):  # more than there are places: their number is bounded
         rows = writer.read(name, "place IS NOT NULL", ["stream", "place"]).to_pylist()
         keys |= {(row["stream"], row["place"]) for row in rows}
-    return {
-        known: ids.get(known) or identify(known[0], "place", known[1], 0, 0, 0)
-        for known in keys
-        if said in phrase(known[1] or "")
-    }
+    others = {(stream, key): key_without(said, stream, key) for stream, key in keys}
+    return {known: other for known, other in others.items() if other != known[1]}
 
 
 def recount(
@@ -65,17 +60,14 @@ def recount(
         elif known and (name in named or said):
             was = [dict(row) for row in known]
             left = _of_stream(name, known, writer, named.get(name, ()), lost, found)
-            rows += [row for row in (_unsaying(each, said) for each in left) if row not in was]
+            left = [
+                row | {"key": key_without(said, name, row["key"]), "name": name_without(said, row["name"])}
+                for row in left
+            ]
+            rows += [row for row in left if row not in was]
     found.rows = pa.Table.from_pylist(rows, schema=tables.schemas(writer.manifest.spaces)[tables.PLACES])
     found.count += len(rows) + len(found.gone)
     return found
-
-
-def _unsaying(row: dict[str, Any], said: str) -> dict[str, Any]:
-    """The row without a phrase: a key that holds it becomes the id, a name goes."""
-    if said and said in phrase(row["key"] or ""):
-        row = row | {"key": row["id"]}
-    return row | {"name": ""} if said and said in phrase(row["name"]) else row
 
 
 def _of_stream(

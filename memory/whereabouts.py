@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from ..records import Moment, Place
 from .spatial import AWAY_NS, Fix, PlaceMap, PlaceSettings, carry_names
+from .unsaid import key_without, place_without
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +137,38 @@ class Whereabouts:
         self._at_cut = {at_ns: known for at_ns, known in self._at_cut.items() if at_ns > cut_ns}
         self._left = {at_ns: known for at_ns, known in self._left.items() if at_ns > cut_ns}
 
-    def erase(self, places: Sequence[Place], gone: Callable[[int], bool]) -> None:
-        """Goes on from places as they stand after an erasure; gone: whether a time was erased."""
+    def erase(self, places: Sequence[Place], gone: Callable[[int], bool], said: str = "") -> None:
+        """Goes on from places as they stand after an erasure.
+
+        gone: whether a time was erased. said: a phrase that no place may be called by.
+        """
         stand = {place.id: place for place in places}
+
+        def key(known: str | None) -> str | None:
+            return None if known is None else key_without(said, self._stream, known)
 
         def left(known: Iterable[Place]) -> list[Place]:
             new = {place.id for place in known if place.id not in self._stored and not gone(place.first_ns)}
-            return [stand.get(place.id, place) for place in known if place.id in stand or place.id in new]
+            return [
+                stand.get(place.id) or place_without(said, place)
+                for place in known
+                if place.id in stand or place.id in new
+            ]
 
+        self._named = [place_without(said, place) for place in self._named]
         self._at_cut = {at_ns: left(known) for at_ns, known in self._at_cut.items()}
         self._map = PlaceMap(self._stream, self._settings, left(self._map.places))
-        self._waiting = [fix for fix in self._waiting if not gone(fix.t_ns)]
-        self._stays = [stay for stay in self._stays if not gone(stay.t0_ns) and not gone(stay.t1_ns)]
+        self._left = {at_ns: replace(left, key=key(left.key)) for at_ns, left in self._left.items()}
+        known = {place.key for place in self._map.places}
+        waiting = [(fix, key(fix.given)) for fix in self._waiting if not gone(fix.t_ns)]
+        self._waiting = [
+            replace(fix, given=other) for fix, other in waiting if other == fix.given or other in known
+        ]  # of a place that nobody has been to, nothing is to be known
+        self._stays = [
+            _Stay(stay.t0_ns, stay.t1_ns, key(stay.key))
+            for stay in self._stays
+            if not gone(stay.t0_ns) and not gone(stay.t1_ns)
+        ]
         self._stored = stand
 
     def rename(self, place: Place) -> None:

@@ -90,9 +90,9 @@ class OpenEvent:
             self._separators[key] = self._separator()
         return self._separators[key].admits(vector)
 
-    def keep(self, stays: Callable[[Percept], bool]) -> None:
-        """Lets go of members that do not stay, and of what pattern separation knows but from those that do."""
-        self._members = {id: percept for id, percept in self._members.items() if stays(percept)}
+    def keep(self, left: Callable[[Percept], Percept | None]) -> None:
+        """Puts in the place of each member what is left of it, and forgets what pattern separation knows of others."""
+        self._members = {id: kept for id, percept in self._members.items() if (kept := left(percept)) is not None}
         self._separators, self._said = {}, {}
         for percept in in_order(self._members.values()):
             if percept.lane in SEPARATED and percept.vector is not None:

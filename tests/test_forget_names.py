@@ -119,6 +119,26 @@ def test_words_go_from_keys_and_names_of_places(tmp_path: Path) -> None:
             memory.forget(text="Anna Schmidt")
 
 
+@pytest.mark.parametrize("at_s", [13, 16, 22, 38])
+def test_words_go_from_names_of_places_that_a_recorder_has_not_stored_yet(tmp_path: Path, at_s: int) -> None:
+    """at_s: when they are asked to go; hers is known from a percept that waits, an open event or a closed one."""
+    hers = "Anna Schmidt's room"
+    percepts = [look(1, RED, place=hers), look(3, GREEN, place=hers), look(12, BLUE, place=hers),
+                look(13, RED, place="hall"), look(22, BLUE, place="hall"), look(32, GREEN, place="hall")]  # fmt: skip
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        recorder = memory.recorder(DAY, boundaries=CutsAt(10, 20, 30))
+        for moment in moments(percepts, 40, late_s=4.0):
+            recorder.observe(moment)
+            if moment.t_ns == s(at_s):
+                assert memory.forget(text="Anna Schmidt").verified
+        recorder.finish(s(40))
+        snapshot = memory.snapshot()
+        assert len(snapshot.percepts()) == 6
+        assert "hall" in {place.name for place in snapshot.places()}
+        assert "Schmidt" not in repr([*snapshot.percepts(), *snapshot.events(), *snapshot.places()])
+        assert memory.check().problems == ()
+
+
 def test_words_are_found_where_none_stands_apart(tmp_path: Path) -> None:
     assert phrase("红色杯子") in phrase("我的红色杯子在哪里")
     assert phrase("杯红") not in phrase("我的红色杯子在哪里")
