@@ -110,7 +110,7 @@ def spans_of(target: Target, writer: Writer, pending: Iterable[tuple[Stream, Per
     elif target.place is not None:
         spans = list(_in_place(target.place, writer, states))
         if not spans:
-            raise MnemeError(f"nothing in this memory was perceived in a place {target.place!r}", "nothing was changed")
+            raise MnemeError(f"there is no place {target.place!r} in this memory", "mneme places lists those there are")
     else:
         spans = list(_with_words(phrase(target.text or ""), writer, states, pending))
     return joined(spans)
@@ -161,11 +161,14 @@ def _with_words(
 def _in_place(place: str, writer: Writer, states: Mapping[str, StreamState]) -> Iterator[Erased]:
     """From each arrival there to the next place that is known, or to the end of what was perceived.
 
-    An event whose percepts the budget forgot counts whole, where it was there.
+    An event whose percepts the budget forgot counts whole, where it was there. A place that is known from poses alone
+    has the times at which it was seen first and last, and what lies between them where there was one visit.
     """
     called = place.casefold()
-    known = writer.read(tables.PLACES, columns=["id", "stream", "key", "name"]).to_pylist()
-    own = {(r["stream"], r["key"]) for r in known if called in {(r[n] or "").casefold() for n in ("id", "key", "name")}}
+    columns = ["id", "stream", "take", "key", "name", "visits", "first_ns", "last_ns"]
+    known: list[dict[str, Any]] = writer.read(tables.PLACES, columns=columns).to_pylist()
+    known = [row for row in known if called in {(row[n] or "").casefold() for n in ("id", "key", "name")}]
+    own = {(row["stream"], row["key"]) for row in known}
     rows: list[dict[str, Any]] = writer.read(
         tables.PERCEPTS, "place IS NOT NULL", ["stream", "take", "t0_ns", "t1_ns", "place"]
     ).to_pylist()
@@ -173,6 +176,12 @@ def _in_place(place: str, writer: Writer, states: Mapping[str, StreamState]) -> 
     for row in writer.read(tables.EVENTS, "place IS NOT NULL", columns).to_pylist():
         if not row["percepts"] and ((row["stream"], row["place"]) in own or row["place"].casefold() == called):
             yield span_of(_source(states, row), row["t0_ns"], row["t1_ns"])
+    stood = {(row["stream"], row["take"], row["place"]) for row in rows}
+    for row in known:
+        if (row["stream"], row["take"], row["key"]) not in stood:
+            first, last = row["first_ns"], row["last_ns"]
+            for t0_ns, t1_ns in [(first, last)] if row["visits"] <= 1 else [(first, first), (last, last)]:
+                yield span_of(_source(states, row), t0_ns, t1_ns + 1)
     rows.sort(key=lambda r: (r["stream"], r["take"], r["t0_ns"]))
     stay: dict[str, Any] | None = None
     for row in [*rows, None]:

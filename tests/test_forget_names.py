@@ -153,6 +153,27 @@ def test_words_are_found_where_none_stands_apart(tmp_path: Path) -> None:
         assert [p.text for p in memory.snapshot().percepts()] == ["没有别的"]
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_room_in_which_nothing_new_was_seen_is_forgotten_by_its_name(tmp_path: Path, again: bool) -> None:
+    """The second room looks like the first, so that no percept of it was stored. again: it was visited twice."""
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        recorder = memory.recorder(DAY, boundaries=CutsAt(50, 100))
+        for t in range(80):
+            x = 10.0 if 20 <= t < 40 or (again and 60 <= t < 70) else 0.0
+            recorder.observe(Moment("day", s(t), (look(t, RED),), settled_ns=max(0, s(t - 4)), pose=Pose(x, 0, 0, 0)))
+        recorder.finish(s(80))
+        first, second = memory.snapshot().places()
+        assert second.visits == 1 + again
+        memory.name_place(second.id, "bedroom")
+        receipt = memory.forget(place="Bedroom")
+        assert (receipt.verified, receipt.places) == (True, 2)  # the other knows no more that somebody went there
+        [left] = memory.snapshot().places()
+        assert (left.id, left.moves, left.visits) == (first.id, (), first.visits)
+        assert memory.check().problems == ()
+        with pytest.raises(MnemeError, match="there is no place 'bedroom'"):
+            memory.forget(place="bedroom")
+
+
 def test_erasing_a_word_in_one_room_leaves_the_other_rooms_as_they_were(tmp_path: Path) -> None:
     """The second room looks like the first, so that no percept of it was stored."""
     with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
