@@ -23,7 +23,6 @@ from .reach import Reach, reach
 from .rebuilt import telling
 from .recorder import Recorder
 from .target import Target, phrase, sources, spans_of
-from .unsaid import percept_without
 from .verify import Search, Searched, verify
 from .writer import Writer
 
@@ -73,8 +72,7 @@ def forget(target: Target, writer: Writer, recorders: Sequence[Recorder], summar
         said = phrase(target.text or "")
         reached = reach(spans, gone, writer, summarise, said)
         waiting = _within(pending, spans)
-        called = any(percept_without(said, percept).place != percept.place for _, percept in pending)
-        if reached.empty and not waiting and not gone and not called:
+        if reached.empty and not waiting and not gone and not any(recorder.tells(said) for recorder in recorders):
             fault = "these words stand nowhere in this memory" if said else "nothing is remembered of that"
             raise MnemeError(fault, "nothing was changed")
         staying = {name: state for name, state in writer.streams.items() if name not in gone}

@@ -211,6 +211,11 @@ class Recorder:
         """What it holds and has not stored, of a replacement too; while it is `held`."""
         return [*(percept for percept, _ in self._unstored), *self._arrived]
 
+    def tells(self, said: str) -> bool:
+        """Whether a place is called by a phrase in what it holds and has not stored; while it is `held`."""
+        waiting = any(percept_without(said, percept).place != percept.place for percept in self.waiting())
+        return waiting or self._whereabouts.tells(said)
+
     def erase(self, said: str = "") -> None:
         """Lets go of what was erased of its source, of which the writer knows; what it had taken up is stored before.
 
@@ -278,8 +283,8 @@ class Recorder:
         if not ready:
             return
         for percept in in_order(ready):
-            if percept.place is None:
-                percept = replace(percept, place=self._whereabouts.at(percept.t0_ns))
+            given, where = percept.place, self._whereabouts
+            percept = replace(percept, place=where.at(percept.t0_ns) if given is None else where.key_of(given))
             event = next(event for event in reversed(self._open) if event.t0_ns <= percept.t0_ns)
             if event.add(percept):
                 jpeg = None if percept.picture is None else self._writer.encode(percept.picture)

@@ -62,6 +62,8 @@ class Fix:
     space: str = ""
     vector: Vector | None = None
     """float32[d], unit length: a sight."""
+    unsaid: bool = False
+    """Whether the name that was given was erased since, and its id stands there instead."""
 
 
 class PlaceMap:
@@ -97,14 +99,21 @@ class PlaceMap:
     def take(self, fix: Fix) -> str | None:
         """Where that is: the key of a place, known or founded now; None where it is not sure. O(places)."""
         if fix.given is not None:
-            at = self._at.get(fix.given)
+            key = self.key_of(fix.given)
+            at = self._at.get(key)
             if at is None and not self._full:
-                at = self._found(Place(_id(self._stream, fix.given), self._stream, fix.given, fix.given), fix)
+                id, name = (key, "") if fix.unsaid else (_id(self._stream, key), key)
+                at = self._found(Place(id, self._stream, key, name), fix)
             self._stay(at, fix)
-            return fix.given
+            return key
         at = self._by_pose(fix) if fix.pose is not None else self._by_look(fix)
         self._stay(at, fix)
         return None if at is None else self._places[at].key
+
+    def key_of(self, given: str) -> str:
+        """The key of the place that percepts call so: the name itself; the id where that was erased (`unsaid`)."""
+        id = _id(self._stream, given)
+        return id if id in self._at else given
 
     def rename(self, id: str, name: str) -> None:
         """Gives the place of that id, where it is known, another name."""

@@ -179,8 +179,10 @@ def _in_place(place: str, writer: Writer, states: Mapping[str, StreamState]) -> 
     stood = {(row["stream"], row["take"], row["place"]) for row in rows}
     for row in known:
         if (row["stream"], row["take"], row["key"]) not in stood:
-            first, last = row["first_ns"], row["last_ns"]
-            for t0_ns, t1_ns in [(first, last)] if row["visits"] <= 1 else [(first, first), (last, last)]:
+            first, last, of = row["first_ns"], row["last_ns"], (row["stream"], row["take"])
+            left = any(of == (r["stream"], r["take"]) and first <= r["t0_ns"] <= last for r in rows)
+            once = row["visits"] <= 1 and not left  # an erasure may have counted fewer visits than there were
+            for t0_ns, t1_ns in [(first, last)] if once else [(first, first), (last, last)]:
                 yield span_of(_source(states, row), t0_ns, t1_ns + 1)
     rows.sort(key=lambda r: (r["stream"], r["take"], r["t0_ns"]))
     stay: dict[str, Any] | None = None

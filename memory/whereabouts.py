@@ -147,29 +147,47 @@ class Whereabouts:
         def key(known: str | None) -> str | None:
             return None if known is None else key_without(said, self._stream, known)
 
+        touched = any(gone(t_ns) for stay in self._stays for t_ns in (stay.t0_ns, stay.t1_ns))
+
+        def stands(place: Place) -> Place | None:
+            """As it is known here, where the erasure left alone what is stored of it; else as it is stored now."""
+            before, now = self._stored.get(place.id), stand.get(place.id)
+            if before is None:
+                return None if gone(place.first_ns) else place_without(said, place)
+            alike = (
+                now is not None and now == place_without(said, before) and now.vectors.keys() == before.vectors.keys()
+            )
+            return place_without(said, place) if alike and not touched else now
+
         def left(known: Iterable[Place]) -> list[Place]:
-            new = {place.id for place in known if place.id not in self._stored and not gone(place.first_ns)}
-            return [
-                stand.get(place.id) or place_without(said, place)
-                for place in known
-                if place.id in stand or place.id in new
-            ]
+            places = [place for each in known if (place := stands(each)) is not None]
+            ids = {place.id for place in places}
+            return [replace(p, moves=tuple(move for move in p.moves if move[0] in ids)) for p in places]
 
         self._named = [place_without(said, place) for place in self._named]
         self._at_cut = {at_ns: left(known) for at_ns, known in self._at_cut.items()}
         self._map = PlaceMap(self._stream, self._settings, left(self._map.places))
         self._left = {at_ns: replace(left, key=key(left.key)) for at_ns, left in self._left.items()}
-        known = {place.key for place in self._map.places}
         waiting = [(fix, key(fix.given)) for fix in self._waiting if not gone(fix.t_ns)]
-        self._waiting = [
-            replace(fix, given=other) for fix, other in waiting if other == fix.given or other in known
-        ]  # of a place that nobody has been to, nothing is to be known
+        self._waiting = [replace(fix, given=other, unsaid=fix.unsaid or other != fix.given) for fix, other in waiting]
         self._stays = [
             _Stay(stay.t0_ns, stay.t1_ns, key(stay.key))
             for stay in self._stays
             if not gone(stay.t0_ns) and not gone(stay.t1_ns)
         ]
         self._stored = stand
+
+    def tells(self, said: str) -> bool:
+        """Whether a place that is not stored yet, or one of the recording that this one replaces, is called so."""
+        known = [*self._named, *self._map.places, *(place for places in self._at_cut.values() for place in places)]
+        given = (fix.given for fix in self._waiting if fix.given is not None)
+        return any(place_without(said, place) != place for place in known) or any(
+            key_without(said, self._stream, name) != name for name in given
+        )
+
+    def key_of(self, given: str) -> str:
+        """`PlaceMap.key_of`, of what has settled."""
+        return self._map.key_of(given)
 
     def rename(self, place: Place) -> None:
         """A person gave one of its places another name while it is recorded; it is stored already."""

@@ -139,6 +139,44 @@ def test_words_go_from_names_of_places_that_a_recorder_has_not_stored_yet(tmp_pa
         assert memory.check().problems == ()
 
 
+def test_a_place_whose_name_was_erased_stays_one_nameless_place_though_its_source_calls_it_so_again(
+    tmp_path: Path,
+) -> None:
+    hers = "Anna Schmidt's room"
+    percepts = [look(1, RED, place="hall"), look(12, GREEN, place=hers), say(14, 15, "in here"),
+                look(22, BLUE, place="hall"), look(32, GREEN, place=hers)]  # fmt: skip
+    rooms = []
+    for at_s in (13, 18, 25):
+        with Memory.create(tmp_path / f"{at_s}", "embedded", [SPACE]) as memory:
+            recorder = memory.recorder(DAY, boundaries=CutsAt(20, 30))
+            for moment in moments(percepts, 40, late_s=4.0):
+                recorder.observe(moment)
+                if moment.t_ns == s(at_s):
+                    memory.forget(text="Anna Schmidt")
+            recorder.finish(s(40))
+            snapshot = memory.snapshot()
+            assert "Schmidt" not in repr([*snapshot.percepts(), *snapshot.events(), *snapshot.places()])
+            [room] = [place for place in snapshot.places() if place.key == place.id]
+            assert (room.name, room.visits, room.first_ns) == ("", 2, s(12))
+            assert [p.place for p in snapshot.percepts()] == ["hall", room.id, room.id, "hall", room.id]
+            rooms.append(room.id)
+    assert len(set(rooms)) == 1
+
+
+def test_words_go_from_a_place_that_only_a_sight_which_was_not_kept_told_of(tmp_path: Path) -> None:
+    percepts = [look(1, RED, place="hall"), look(3, RED, place="Anna Schmidt's room"), look(14, BLUE, place="hall")]
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        recorder = memory.recorder(DAY, boundaries=CutsAt(10, 20))
+        for moment in moments(percepts, 30, late_s=4.0):
+            recorder.observe(moment)
+            if moment.t_ns == s(8):
+                assert memory.forget(text="Anna Schmidt").verified
+        recorder.finish(s(30))
+        assert sorted(place.name for place in memory.snapshot().places()) == ["", "hall"]
+        with pytest.raises(MnemeError, match="stand nowhere"):
+            memory.forget(text="Anna Schmidt")
+
+
 def test_words_are_found_where_none_stands_apart(tmp_path: Path) -> None:
     assert phrase("红色杯子") in phrase("我的红色杯子在哪里")
     assert phrase("杯红") not in phrase("我的红色杯子在哪里")

@@ -8,13 +8,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import lancedb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mneme.memory import indexes, manifest
 from mneme.memory.indexes import index
 from mneme.memory.ledger import StreamState
-from mneme.memory.nearest import FEW, share_of
+from mneme.memory.nearest import FEW, ruler_ns, share_of
 from mneme.memory.settings import MemorySettings
 from mneme.memory.store import StoredSnapshot
 from mneme.memory.writer import Writer
@@ -112,6 +114,16 @@ def test_the_share_of_a_large_span_is_known_without_counting_its_rows(root: Path
         assert judged == pytest.approx(share, abs=0.02)
     assert share_of(snapshot._ruler_ns, 0, ROWS // 10 * NS_PER_S) is None  # to be counted
     assert share_of(snapshot._ruler_ns[:0], None, None) is None
+
+
+@pytest.mark.parametrize("episodes", [1, 16, 64, 128, 500])
+def test_the_share_of_a_span_is_known_of_many_streams_of_one_length(tmp_path: Path, episodes: int) -> None:
+    begins = np.tile(np.arange(64_000 // episodes), episodes)
+    table = lancedb.connect(tmp_path).create_table("some", pa.table({"t0_ns": begins}))
+    longest = int(begins[-1]) + 1
+    for share in (0.4, 0.7):
+        assert share_of(ruler_ns(table), 0, int(share * longest)) == pytest.approx(share, abs=0.1)
+    assert share_of(ruler_ns(table), 0, longest // 10) is None
 
 
 @pytest.mark.parametrize("lane", LANES)
