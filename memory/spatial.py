@@ -102,7 +102,7 @@ class PlaceMap:
             key = self.key_of(fix.given)
             at = self._at.get(key)
             if at is None and not self._full:
-                id, name = (key, "") if fix.unsaid else (_id(self._stream, key), key)
+                id, name = (key, "") if fix.unsaid else (id_of(self._stream, key), key)
                 at = self._found(Place(id, self._stream, key, name), fix)
             self._stay(at, fix)
             return key
@@ -112,7 +112,7 @@ class PlaceMap:
 
     def key_of(self, given: str) -> str:
         """The key of the place that percepts call so: the name itself; the id where that was erased (`unsaid`)."""
-        id = _id(self._stream, given)
+        id = id_of(self._stream, given)
         return id if id in self._at else given
 
     def rename(self, id: str, name: str) -> None:
@@ -224,7 +224,7 @@ class _Look:
         return self._sum / max(float(np.linalg.norm(self._sum)), 1e-12)
 
 
-def _id(stream: str, given: str) -> str:
+def id_of(stream: str, given: str) -> str:
     """The id of a place that percepts name."""
     return identify(stream, "place", given, 0, 0, 0)
 

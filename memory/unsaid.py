@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..records import Percept, Place, identify
+from ..records import Percept, Place
+from .spatial import id_of
 from .target import phrase
 
 
 def key_without(said: str, stream: str, key: str) -> str:
     """The key of a stream's place, or the place's id where the key holds the phrase. said: as `phrase`; "": none."""
-    return identify(stream, "place", key, 0, 0, 0) if said and said in phrase(key) else key
+    return id_of(stream, key) if said and said in phrase(key) else key
 
 
 def name_without(said: str, name: str) -> str:

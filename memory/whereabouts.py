@@ -167,7 +167,7 @@ class Whereabouts:
         self._named = [place_without(said, place) for place in self._named]
         self._at_cut = {at_ns: left(known) for at_ns, known in self._at_cut.items()}
         self._map = PlaceMap(self._stream, self._settings, left(self._map.places))
-        self._left = {at_ns: replace(left, key=key(left.key)) for at_ns, left in self._left.items()}
+        self._left = {at_ns: replace(knew, key=key(knew.key)) for at_ns, knew in self._left.items()}
         waiting = [(fix, key(fix.given)) for fix in self._waiting if not gone(fix.t_ns)]
         self._waiting = [replace(fix, given=other, unsaid=fix.unsaid or other != fix.given) for fix, other in waiting]
         self._stays = [

@@ -393,8 +393,12 @@ def test_when_the_command_is_killed_no_actor_stays_and_what_was_acknowledged_doe
         driver.kill()
         acknowledged += [line.strip() for line in driver.stdout if line.endswith("\n")]
     assert len(actors) >= 4
-    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in actors), 120)
-    wait_for(lambda: not is_held(path), 120)  # by an actor whose process was not yet to be found when the command died
+
+    def runs(process: psutil.Process) -> bool:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+    # held: by an actor whose process was not yet to be found when the command died
+    wait_for(lambda: not any(map(runs, actors)) and not is_held(path), 120)
     assert all(acknowledged)
     assert set(acknowledged) <= {id for id, *_ in content(path)[0]}
     with mneme.open(path) as memory:

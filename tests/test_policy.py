@@ -81,6 +81,7 @@ def door(folder: Path, port: int = 0, stream: str = "robot", **options: Any) -> 
         thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
         thread.start()
         wait_for(lambda: bool(started) or not thread.is_alive())
+        assert started
         try:
             yield started[0]
         finally:
@@ -326,7 +327,7 @@ def test_a_reader_asks_beside_the_robot_and_so_does_the_robot(folder: Path, addr
         assert not answer["abstained"]
         assert answer["evidence"][0]["lane"] == "speech"
         question = "What should be brought to the sink?"
-        wait_for(lambda: not page.ask(question).abstained)  # a pause: what is open is stored
+        wait_for(lambda: not page.ask(question).abstained, 10)  # a pause: what is open is stored
         assert "green kettle" in page.ask(question).text
         robot.says({"image": room(2)})
 
@@ -379,7 +380,7 @@ def test_a_policy_that_never_answers_keeps_neither_the_memory_nor_the_end_waitin
     with PolicyServer(silent=True) as policy:
         with door(tmp_path / "m", upstream=policy.url) as address, Robot(address) as robot:
             robot.connection.send(pack(libero(0)))
-            wait_for(lambda: bool(policy.asked))
+            wait_for(lambda: bool(policy.asked), 10)
             assert Health(address).once() == (200, b"OK\n")
         with mneme.open(tmp_path / "m") as memory:
             assert "red block" in memory.events()[0].gist
