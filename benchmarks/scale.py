@@ -1,12 +1,14 @@
 """`python -m benchmarks.scale`: a memory of a million percepts: how fast and how exactly it recalls.
 
-python -m benchmarks.scale [--rows 1000000] [--questions 200] [--clients 100] [--rate 20] [--json] [--keep DIR]
+python -m benchmarks.scale [--rows 1000000] [--questions 200] [--clients 100] [--rate 20] [--commits 2000]
+    [--json] [--keep DIR]
 
 Vectors are drawn around scenes that are visited again and again, as sights are; questions are views of what is there.
 `one client`: recall@10 against a scan of everything, and the 50th and 99th percentile of warm searches, without a
 filter, filtered by time to 1, 10 and 50% of the rows, and by lane to the same shares. `many clients`: threads that put
 so many questions a second together while one stream is recorded into the same memory; `writer_longest_s` is the
-longest that the recorder was held up meanwhile.
+longest that the recorder was held up meanwhile. `many commits`: so many of `PERCEPTS` each, one after the other: for
+how long the recorder was held up, with all that has to be compacted for them.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ SPACE = Space("scene", DIM, "scale")
 LANES: tuple[tuple[Lane, float], ...] = (("sound", 0.01), ("speech", 0.10), ("vision", 0.50), ("caption", 0.39))
 """Shares of the rows, so that a filter by lane leaves 1, 10 and 50% of them."""
 NOISE = 0.6
+PERCEPTS = 50
 CAMERAS = ("left", "right")
 """In turn."""
 
@@ -217,6 +220,34 @@ def many_clients(
     }
 
 
+def many_commits(folder: Path, commits: int) -> dict[str, float]:
+    """Seconds of a commit of `PERCEPTS`."""
+    import torch  # the first event that is consolidated would load it, and a recorder that perceives has long done so
+
+    del torch
+    other = unit(np.random.default_rng(2).standard_normal((1000, DIM), dtype=np.float32))
+    taken: list[float] = []
+    with Memory.open(folder, "w", settings=MemorySettings(horizon_s=0.0, commit_every_s=0.0)) as memory:
+        recorder = memory.recorder(Stream("later", "scale", "later", profile="scale"))
+        for first in range(0, commits * PERCEPTS, PERCEPTS):
+            t0 = [k * NS_PER_S for k in range(first, first + PERCEPTS)]
+            came = tuple(
+                Percept("later", "vision", t, t + NS_PER_S, space="scene", vector=other[k % 1000], text=f"later {k}")
+                for k, t in enumerate(t0, first)
+            )
+            started = time.perf_counter()
+            recorder.observe(Moment("later", t0[0], came, 0.1, -60.0, t0[0]))
+            taken.append(time.perf_counter() - started)
+        memory.release(recorder)
+    p50, p99, longest = np.percentile(taken, (50, 99, 100)) if taken else (0.0, 0.0, 0.0)
+    return {
+        "commits": commits,
+        "p50_s": round(float(p50), 3),
+        "p99_s": round(float(p99), 3),
+        "longest_s": round(float(longest), 3),
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=(__doc__ or "").partition("\n")[0])
@@ -225,6 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--rate", type=float, default=20.0, help="questions a second of all clients together")
     parser.add_argument("--seconds", type=float, default=90.0)
+    parser.add_argument("--commits", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="keep the memory in this folder, or use the one that it holds")
     parser.add_argument("--json", action="store_true")
@@ -240,6 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "filled_s": filled_s and round(filled_s, 1),
             "one_client": one_client(path, rows, asked),
             "many_clients": many_clients(path, asked, given.clients, given.rate, given.seconds),
+            "many_commits": many_commits(path, given.commits),
         }
     if given.json:
         print(json.dumps(found, indent=1))

@@ -15,7 +15,6 @@ from typing import Any
 from . import tables
 from .usage import bytes_in
 
-KEEP_ALL = timedelta(days=36500)
 READERS_S = 600.0
 """Old versions of the ledger itself serve only readers that have it open."""
 _FREE = 32 << 20
@@ -23,20 +22,6 @@ _FREE = 32 << 20
 _VERSIONS = 2000
 """Versions of a table, at most: listing them takes about half a millisecond each."""
 _SLACK = timedelta(seconds=2)
-_ROUNDS = 6
-
-
-def settle(table: Any) -> None:
-    """Compacts a table and brings its indexes up to date, until that changes nothing more; no version goes.
-
-    Lance compacts fragments of one index only with their like, and again once the index is whole: one call may leave
-    the next one something to do, and what is pruned must already be ledgered.
-    """
-    for _ in range(_ROUNDS):
-        before = table.version
-        table.optimize(cleanup_older_than=KEEP_ALL)
-        if table.version == before:
-            return
 
 
 def prune(root: Path, name: str, table: Any, now: datetime, horizon_s: float, share: float) -> int:

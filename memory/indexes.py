@@ -2,7 +2,7 @@
 
 The vectors of a space get an inverted file (IVF: a scan of the nearest of sqrt(n)/2 cells) of a byte a dimension,
 times and ids a B-tree, lanes and streams a bitmap: filters are looked up before vectors are compared (`nearest`).
-Rows that came since are scanned beside it until the next compaction takes them in.
+Rows that came since are scanned beside it until the next compaction takes them in (`segments`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import isqrt
 from typing import Any
 
-from . import tables
+from . import segments, tables
 from .writer import Writer
 
 _PLAIN = {"t0_ns": "tree", "t1_ns": "tree", "id": "tree", "lane": "bitmap", "stream": "bitmap"}
@@ -18,8 +18,6 @@ INDEXED_FROM = 50_000
 """Rows from which on a column has an index."""
 _SCATTERED = 64
 """Fragments from which on the vector indexes are made anew: Lance does not merge fragments of two generations."""
-_PARTS = 8
-"""Parts of a vector index (each compaction adds one for what came since) from which on it is made anew."""
 
 
 def index(writer: Writer, *, late: bool = False) -> tuple[str, ...]:
@@ -41,12 +39,17 @@ def index(writer: Writer, *, late: bool = False) -> tuple[str, ...]:
         for space in writer.manifest.spaces:
             column = tables.column(space.name)
             count = table.count_rows(f"{column} IS NOT NULL")
-            due = scattered or (not late and there.get(column, _PARTS + 1) > _PARTS)
+            due = scattered or (not late and there.get(column, segments.MANY + 1) > segments.MANY)
             if count >= INDEXED_FROM and due:
                 # Of a number of cells Lance makes fewer and fewer at each compaction; a size of theirs it keeps.
                 cells = IvfSq(distance_type="cosine", target_partition_size=2 * isqrt(count))
                 table.create_index(column, config=cells, replace=True)
                 made.append(column)
+        many = {each.name for each in table.list_indices() if (each.num_segments or 1) > segments.MANY}
+        if many and not late:
+            segments.unite(table, many)
+        if made or (many and not late):
+            segments.settle(table)  # files of one segment are put together: now rather than when somebody waits
 
     if writer.rows(tables.PERCEPTS) >= INDEXED_FROM:
         writer.reindex(make)

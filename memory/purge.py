@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from . import history, tables, thumbnails, token_state
+from . import tables, thumbnails, token_state
+from .segments import settle
 
 COPIES = "sources"
 """Folder inside a memory of sources that it was handed itself: `sources/<hash of the bytes>/<name>`."""
@@ -45,7 +46,7 @@ def rewrite(table: Any, schema: Any) -> None:
     for index in table.list_indices():
         if list(index.columns) != ["text"]:
             table.drop_index(index.name)
-    history.settle(table)  # so that `only_newest` finds nothing more to do, and the ledgered version stays
+    settle(table)  # so that `only_newest` finds nothing more to do, and the ledgered version stays
 
 
 def _clean(batch: Any, schema: Any) -> Any:

@@ -26,12 +26,12 @@ from .changes import KEYS, Changes
 from .corrected import Correction
 from .erased import Erased, concerning, from_plain, joined
 from .faults import error_number, mended
-from .history import READERS_S, latest, prune, settle
+from .history import READERS_S, latest, prune
 from .ledger import Entry, Kind, StreamState, TableState
+from .segments import settle
 from .settings import MemorySettings
 from .shorten import shorten
 from .store import connect, last_entry
-from .tail import Tail
 from .usage import PRESSING, Gauge
 
 _log = logging.getLogger(__name__)
@@ -57,7 +57,6 @@ class Writer:
         self._mutex = threading.RLock()
         self._fragments = dict.fromkeys(self._schemas, 0)
         self._compact_at = settings.fragments
-        self._tail = Tail()
         self._sound = False
         self._closed = False
         self.gauge = None if settings.budget_mb is None else Gauge(root)
@@ -133,7 +132,6 @@ class Writer:
                 if rows:
                     self._tables[name].add(pa.Table.from_pylist(rows, schema=self._schemas[name]))
                     self._fragments[name] += 1
-            self._tail.add(p.id for p, _ in percepts)
             if places:
                 rows = [tables.place_row(place, state.take) for place in places]
                 self._put(tables.PLACES, pa.Table.from_pylist(rows, schema=self._schemas[tables.PLACES]))
@@ -249,9 +247,7 @@ class Writer:
         if not self._sound:
             self._restore()
         if max(self._fragments.values()) >= self._compact_at:
-            self._try_to_compact(
-                lightly=not self._is_full(PRESSING) and self._tail.suffices(self.rows(tables.PERCEPTS))
-            )
+            self._try_to_compact()
         if not self._sound:
             self._restore()
         self._sound = False
@@ -308,18 +304,7 @@ class Writer:
                             self._prune_table(name, False, now)
             self._append_entry("compact", self.streams)
             self._sound = True
-            self._tail.clear()
             self._prune(history)
-
-    def _gather(self) -> None:
-        """Of a large memory: as `compact`, but of percepts only the newest files are put together. No version goes."""
-        with self._at_work("compacting"):
-            self._sound = False
-            for name, table in self._tables.items():
-                (self._tail.gather if name == tables.PERCEPTS else settle)(table)
-                self._fragments[name] = 1
-            self._append_entry("compact", self.streams)
-            self._sound = True
 
     def _purge(self, gone: Collection[str], copies: Collection[str]) -> None:
         """Makes what no row shows be on the disk no longer; see `purge`."""
@@ -332,7 +317,6 @@ class Writer:
         for table in self._tables.values():
             purge.only_newest(table)
         self._fragments = dict.fromkeys(self._fragments, 1)
-        self._tail.clear()
         self._sound = True
         named = self.read(tables.PERCEPTS, "thumbnail IS NOT NULL", ["thumbnail"])["thumbnail"].to_pylist()
         purge.remove_orphans(self.root, named, set(token_state.named(self.streams.values())))
@@ -372,11 +356,11 @@ class Writer:
             manifest.write(self.root, noted)
             self.manifest = noted
 
-    def _try_to_compact(self, *, lightly: bool = False) -> None:
+    def _try_to_compact(self) -> None:
         """Compacts; a disk too full for that is only logged, and the next try waits for more fragments."""
         fragments = max(self._fragments.values())
         try:
-            self._gather() if lightly else self.compact()
+            self.compact()
             self._compact_at = self._settings.fragments
         except MnemeError as error:
             self._compact_at = fragments + max(1, self._settings.fragments // 2)
