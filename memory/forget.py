@@ -68,7 +68,8 @@ def forget(target: Target, writer: Writer, recorders: Sequence[Recorder], summar
         for recorder in recorders:
             recorder.flush()
         pending = [(recorder.stream, percept) for recorder in recorders for percept in recorder.waiting()]
-        spans, gone = _bounded(target, spans_of(target, writer, pending), writer, recorders)
+        stood = [span for recorder in recorders for span in recorder.stood(target.place)] if target.place else []
+        spans, gone = _bounded(target, spans_of(target, writer, pending, stood), writer, recorders)
         said = phrase(target.text or "")
         reached = reach(spans, gone, writer, summarise, said)
         waiting = _within(pending, spans)

@@ -28,6 +28,7 @@ from .boundaries import Boundaries, Lasting, looking
 from .checkpoint import Checkpoint
 from .corrected import honouring
 from .episodic import Summariser, in_order
+from .erased import Erased, span_of
 from .faults import mended
 from .intake import refuse_far, refuse_unstorable
 from .ledger import Kind, StreamState
@@ -210,6 +211,11 @@ class Recorder:
     def waiting(self) -> list[Percept]:
         """What it holds and has not stored, of a replacement too; while it is `held`."""
         return [*(percept for percept, _ in self._unstored), *self._arrived]
+
+    def stood(self, place: str) -> list[Erased]:
+        """Since the last closed event: its times in a place of that id, key or name; while it is `held`."""
+        until_ns = self._seen_ns if self._moment_ns is None else self._moment_ns + 1
+        return [span_of(self.stream, t0_ns, t1_ns) for t0_ns, t1_ns in self._whereabouts.stood(place, until_ns)]
 
     def tells(self, said: str) -> bool:
         """Whether a place is called by a phrase in what it holds and has not stored; while it is `held`."""

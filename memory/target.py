@@ -91,12 +91,17 @@ def tells(gist: str, words: str) -> bool:
     return bool(words) and any(words in phrase(piece) for piece in gist.split(PIECES))
 
 
-def spans_of(target: Target, writer: Writer, pending: Iterable[tuple[Stream, Percept]] = ()) -> tuple[Erased, ...]:
+def spans_of(
+    target: Target,
+    writer: Writer,
+    pending: Iterable[tuple[Stream, Percept]] = (),
+    stood: Iterable[Erased] = (),
+) -> tuple[Erased, ...]:
     """Where the target lies, in every stream of the same source. Raises `MnemeError` where it is nowhere.
 
     Words may have no span at all: they stand in a name, or nowhere. Where only an event's gist says them, since the
     budget forgot who said them when, the whole event counts. pending: what recorders hold and have not stored, each
-    with its source.
+    with its source. stood: their times in the place, if one is meant, since the events that they closed last.
     """
     states = dict(writer.streams)
     if target.stream is not None:
@@ -108,7 +113,7 @@ def spans_of(target: Target, writer: Writer, pending: Iterable[tuple[Stream, Per
         if not spans:
             raise MnemeError(f"there is no event {target.event!r} in this memory", "mneme events lists those there are")
     elif target.place is not None:
-        spans = list(_in_place(target.place, writer, states))
+        spans = [*_in_place(target.place, writer, states), *stood]
         if not spans:
             raise MnemeError(f"there is no place {target.place!r} in this memory", "mneme places lists those there are")
     else:

@@ -185,6 +185,23 @@ class Whereabouts:
             key_without(said, self._stream, name) != name for name in given
         )
 
+    def stood(self, called: str, until_ns: int) -> list[tuple[int, int]]:
+        """Since the last closed event: when it was in a place of that id, key or name, to where it was next.
+
+        Where it has not settled where that is, it counts as being where it was.
+        """
+        known = carry_names(self._map.places, self._named, self._settings.radius_m)
+        called = called.casefold()
+        keys = {p.key for p in known if called in {each.casefold() for each in (p.id, p.key, p.name)}}
+        told = [(stay.t0_ns, stay.t1_ns, stay.key) for stay in self._stays]
+        told += [(fix.t_ns, fix.t_ns, self.key_of(fix.given)) for fix in self._waiting if fix.given is not None]
+        ends = [t0_ns for t0_ns, _, _ in told[1:]] + [until_ns]
+        return [
+            (t0_ns, max(t1_ns + 1, min(end_ns, t1_ns + AWAY_NS)))
+            for (t0_ns, t1_ns, key), end_ns in zip(told, ends, strict=True)
+            if key is not None and (key in keys or key.casefold() == called)
+        ]
+
     def key_of(self, given: str) -> str:
         """`PlaceMap.key_of`, of what has settled."""
         return self._map.key_of(given)

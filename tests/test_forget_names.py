@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mneme.errors import MnemeError
@@ -210,6 +211,47 @@ def test_a_room_in_which_nothing_new_was_seen_is_forgotten_by_its_name(tmp_path:
         assert memory.check().problems == ()
         with pytest.raises(MnemeError, match="there is no place 'bedroom'"):
             memory.forget(place="bedroom")
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_room_that_a_robot_stands_in_is_forgotten_up_to_this_moment(tmp_path: Path, named: bool) -> None:
+    """It has been there since t = 23, in an event that is still open; boundaries are told ten seconds late."""
+
+    def moment(t: int) -> Moment:
+        vector = np.eye(3, dtype=np.float32)[t % 3]
+        percept = look(t, vector, place="bedroom" if named else None) if t >= 23 else look(t, vector)
+        return Moment("day", s(t), (percept,), settled_ns=max(0, s(t - 4)), pose=Pose(0.0 if t < 23 else 10.0, 0, 0, 0))
+
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        recorder = memory.recorder(DAY, boundaries=CutsAt(10, 26, late_s=10.0))
+        for t in range(60):
+            recorder.observe(moment(t))
+        second = memory.snapshot().places()[-1] if not named else None
+        room = "Bedroom" if second is None else second.key
+        receipt = memory.forget(place=room)
+        assert receipt.verified
+        assert [(span.t0_ns, span.t1_ns) for span in receipt.spans] == [(s(23), s(59) + 1)]
+        for t in range(60, 70):
+            recorder.observe(moment(t))
+        recorder.finish(s(70))
+        times = [p.t0_ns for p in memory.snapshot().percepts()]
+        assert set(times).isdisjoint(s(t) for t in range(23, 60))
+        assert {s(10), s(11), s(12)} <= set(times)
+        assert s(60) in times  # what came after it was asked
+        assert memory.check().problems == ()
+
+
+def test_a_room_is_forgotten_before_any_event_in_it_has_closed(tmp_path: Path) -> None:
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        recorder = memory.recorder(DAY, boundaries=CutsAt(late_s=10.0))
+        for t in range(20):
+            percept = look(t, np.eye(3, dtype=np.float32)[t % 3], place="hall" if t < 16 else "bath")
+            recorder.observe(Moment("day", s(t), (percept,), settled_ns=max(0, s(t - 4))))
+        assert [(span.t0_ns, span.t1_ns) for span in memory.forget(place="bath").spans] == [(s(16), s(19) + 1)]
+        recorder.finish(s(20))
+        assert {p.place for p in memory.snapshot().percepts()} == {"hall"}
+        with pytest.raises(MnemeError, match="there is no place 'bath'"):
+            memory.forget(place="bath")
 
 
 def test_erasing_a_word_in_one_room_leaves_the_other_rooms_as_they_were(tmp_path: Path) -> None:
