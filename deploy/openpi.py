@@ -24,9 +24,13 @@ MOST_ENTRIES = 1 << 17
 """Entries of one list or map: more is no observation, and costs seconds to read."""
 MOST_NUMBERS = 4096
 """Of a state."""
+MOST_SECONDS = 9e9
+"""Times beyond are no nanoseconds of 64 bits."""
 MEMORY = "memory/"
 """What stands before the keys that are for the memory; no policy gets them."""
-KEYS = ("budget", "query", "stream", "reset", "ask", "t_ns")
+KEYS = ("budget", "query", "stream", "reset", "ask", "t_ns", "forget")
+FORGET: Mapping[str, type] = {"stream": str, "t0_s": float, "t1_s": float, "event": str, "place": str, "text": str}
+"""What may be asked to be forgotten, as `mneme forget` and POST /v1/forget name it."""
 
 
 def pack(value: Any) -> bytes:
@@ -108,6 +112,8 @@ class Request:
     reset: bool = False
     ask: str | None = None
     t_ns: int | None = None
+    forget: Mapping[str, Any] | None = None
+    """Some of `FORGET`."""
     plain: bool = True
     """Whether nothing in it was for the memory: a policy may get it as it came."""
 
@@ -121,7 +127,7 @@ def read_request(message: Any) -> Request:
     for key in own:
         if key not in KEYS:
             raise MnemeError(f"there is no key {MEMORY}{key}", f"choose from {', '.join(MEMORY + k for k in KEYS)}")
-    budget, query, stream, reset, ask, t_ns = (own.get(key) for key in KEYS)
+    budget, query, stream, reset, ask, t_ns, forget = (own.get(key) for key in KEYS)
     _expect("t_ns", t_ns is None or _is_whole(t_ns), t_ns, "whole nanoseconds")
     _expect("budget", budget is None or _is_whole(budget), budget, "a whole number of tokens")
     _expect("query", query is None or isinstance(query, str | np.ndarray), query, "words, or a picture uint8[H, W, 3]")
@@ -129,6 +135,7 @@ def read_request(message: Any) -> Request:
     _expect("stream", stream is None or isinstance(stream, str), stream, "the name of a stream, or * for all")
     _expect("ask", ask is None or isinstance(ask, str), ask, "a question in words")
     _expect("reset", reset is None or isinstance(reset, bool | np.bool_), reset, "true or false")
+    _expect("forget", forget is None or _is_target(forget), forget, f"a map of some of {', '.join(FORGET)}")
     flat = dict(_flat(observation, ()))
     prompt = observation.get("prompt")
     _expect("prompt", prompt is None or isinstance(prompt, str), prompt, "words", "")
@@ -143,6 +150,7 @@ def read_request(message: Any) -> Request:
         reset=bool(reset),
         ask=ask,
         t_ns=None if t_ns is None else int(t_ns),
+        forget=forget,
         plain=not own,
     )
 
@@ -160,6 +168,15 @@ def _named(value: Any) -> str:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and abs(int(value)) < 1 << 63
+
+
+def _is_target(value: Any) -> bool:
+    def fits(given: Any, kind: type) -> bool:
+        if kind is float:
+            return isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < MOST_SECONDS
+        return isinstance(given, kind)
+
+    return isinstance(value, dict) and all(key in FORGET and fits(value[key], FORGET[key]) for key in value)
 
 
 Path = tuple[str, ...]

@@ -282,10 +282,17 @@ class Door:
 
 
 def _attend(episode: Episode, request: Request) -> dict[str, Any]:
-    """Remembers the observation, then answers what is asked of the memory."""
+    """Remembers the observation, forgets what is to be forgotten, then answers what is asked of the memory."""
+    from ..pipeline.receipts import plain_receipt
+
     if request.observation:
         episode.observe(request.images, request.state, request.prompt, request.t_ns)
     reply: dict[str, Any] = {}
+    if request.forget is not None:
+        receipt = episode.forget(**request.forget)
+        if not receipt.verified:
+            log.warning("an erasure left something on the disk: %s", "; ".join(receipt.searched.found[:3]))
+        reply["memory/receipt"] = plain_receipt(receipt)
     if request.budget is not None:
         tokens = episode.tokens(request.budget, request.query, request.stream)
         reply |= {"memory/tokens": tokens.tokens, "memory/mask": tokens.mask, "memory/t_ns": tokens.t_ns}

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import MnemeError, SettingsError
+from ..memory.forget import Receipt
 from ..memory.memory import Recorder
 from ..records import Answer, Lane, MemoryTokens, Moment, Observation, Picture, Vector
 from .mneme import Mneme
@@ -164,6 +165,16 @@ class Episode:
         """
         self.flush()
         return self._all.mneme.ask(question, stream=None if stream == "*" else stream)
+
+    def forget(self, **target: Any) -> Receipt:
+        """Erases something, as `Mneme.forget`, from what was observed before this too; episodes go on.
+
+        Errors: `MnemeError` where there is nothing of it, or where an earlier observation could not be stored.
+        """
+        self.settle()
+        done = self._all.store(lambda: self._all.mneme.forget(**target))  # after all that waits to be stored
+        receipt: Receipt = done.result()
+        return receipt
 
     def settle(self) -> None:
         """Waits until what was observed is taken up. Errors: `MnemeError` where it could not be stored."""

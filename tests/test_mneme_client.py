@@ -50,6 +50,9 @@ with MnemeClient(host, int(port), token="secret") as memory:
     assert acted.tokens.shape == (8, 352) and "server_timing" in acted.reply
     answer = memory.ask("What should be closed?")
     assert "yellow drawer" in answer.text and not answer.abstained and answer.evidence[0]["stream"] == "robot-1"
+    receipt = memory.forget(text="yellow drawer")
+    assert receipt["verified"] and receipt["percepts"] and memory.ask("What should be closed?").abstained
+    memory.observe({{"image": view[:, ::-1]}})
     memory.reset()
     assert not memory.tokens(4).mask.any() and memory.tokens(4, stream="*").mask.any()
     try:

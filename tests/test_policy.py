@@ -332,6 +332,28 @@ def test_a_reader_asks_beside_the_robot_and_so_does_the_robot(folder: Path, addr
         robot.says({"image": room(2)})
 
 
+def test_what_a_robot_was_told_is_forgotten_while_it_and_another_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    with door(folder) as address, Robot(address) as robot, Robot(address) as other:
+        robot.says({"image": room(1), "prompt": "bring the green kettle to the sink"})
+        other.says({"image": room(2), "prompt": "open the blue window"})
+        with Robot(address) as person:  # without an observation: no episode
+            receipt = person.says({"memory/forget": {"text": "green kettle"}})["memory/receipt"]
+        assert receipt["verified"]
+        assert receipt["percepts"] >= 1
+        assert [span["stream"] for span in receipt["spans"]] == ["robot-1"]
+        robot.says({"image": room(3)})
+        answer = robot.says({"memory/ask": "What should be brought to the sink?"})["memory/answer"]
+        assert "kettle" not in answer["answer"]
+        assert "blue window" in other.says({"memory/ask": "What should be opened?"})["memory/answer"]["answer"]
+        fault = other.says({"memory/forget": {"text": "green kettle"}})
+        assert fault.startswith("these words stand nowhere in this memory")
+    with mneme.open(folder) as memory:
+        assert [state.stream.id for state in memory.streams()] == ["robot-1", "robot-2"]
+        assert not any("kettle" in event.gist for event in memory.events())
+    assert not any(b"kettle" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
 def test_a_second_writer_is_refused_with_the_name_of_the_first(folder: Path, address: str) -> None:  # noqa: ARG001
     with pytest.raises(LockedError, match=f"process {os.getpid()}"):
         run(folder, port=0)
@@ -401,8 +423,13 @@ def test_a_policy_that_never_answers_keeps_neither_the_memory_nor_the_end_waitin
         pack({"memory/budget": 4, "memory/query": "?"}),
         pack({"memory/ask": ""}),
         pack({"image": room(1), "memory/t_ns": -1}),
+        pack({"memory/forget": "everything"}),
+        pack({"memory/forget": {}}),
+        pack({"memory/forget": {"stream": "robot-1", "t0_s": "now"}}),
+        pack({"memory/forget": {"stream": "nobody"}}),
+        pack({"memory/forget": {"text": "one", "place": "two"}}),
     ],
-    ids=range(12),
+    ids=range(17),
 )
 def test_what_cannot_be_understood_is_told_in_a_text_frame_and_closes_with_1011(address: str, message: Any) -> None:
     with Robot(address) as robot:

@@ -94,6 +94,14 @@ class MnemeClient:
         said = self._send(asked)["memory/answer"]
         return Answer(said["answer"], said["abstained"], said["confidence"], said["evidence"])
 
+    def forget(self, **target: str | float) -> dict[str, Any]:
+        """Erases something for good, while others go on: the receipt, as `mneme forget --json` prints it.
+
+        target: one of stream (with t0_s, t1_s: a span of it), event, place, text.
+        """
+        receipt: dict[str, Any] = self._send({"memory/forget": target})["memory/receipt"]
+        return receipt
+
     def reset(self) -> None:
         """The episode is over; the next observation begins another."""
         self._send({"memory/reset": True})
