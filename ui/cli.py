@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 LANCE_SAYS = "warn,lance::index::vector::builder=error"
-"""LanceDB's log. At each compaction of a large memory it would warn of every cell in which nothing new came."""
+"""The logs of LanceDB and Lance. At each compaction of a large memory they warn of each cell that got nothing."""
 
 app = typer.Typer(
     help=__doc__.splitlines()[0] if __doc__ else None,
@@ -55,7 +55,8 @@ Config = Annotated[Path | None, typer.Option("--config", help="A settings file (
 def main() -> None:
     """The entry point: faults that the user can mend become one line and exit code 2."""
     steady_allocator()
-    os.environ.setdefault("LANCEDB_LOG", LANCE_SAYS)  # before it is imported
+    for log in ("LANCEDB_LOG", "LANCE_LOG"):
+        os.environ.setdefault(log, LANCE_SAYS)  # before they are imported
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     said = logging.StreamHandler(sys.stderr)
     said.setFormatter(logging.Formatter("mneme: %(message)s"))
