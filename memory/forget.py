@@ -73,7 +73,8 @@ def forget(target: Target, writer: Writer, recorders: Sequence[Recorder], summar
         said = phrase(target.text or "")
         reached = reach(spans, gone, writer, summarise, said)
         waiting = _within(pending, spans)
-        if reached.empty and not waiting and not gone and not any(recorder.tells(said) for recorder in recorders):
+        held_by = stood or waiting or any(recorder.tells(said) for recorder in recorders)
+        if reached.empty and not gone and not held_by:
             fault = "these words stand nowhere in this memory" if said else "nothing is remembered of that"
             raise MnemeError(fault, "nothing was changed")
         staying = {name: state for name, state in writer.streams.items() if name not in gone}

@@ -7,12 +7,12 @@ budget does not suffice for the horizon, the horizon shortens.
 
 from __future__ import annotations
 
-import warnings
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from . import tables
+from .segments import clean
 from .usage import bytes_in
 
 READERS_S = 600.0
@@ -42,7 +42,7 @@ def prune(root: Path, name: str, table: Any, now: datetime, horizon_s: float, sh
     kept = 0  # versions that went already
     while first < len(made):
         if first > kept:
-            _clean(table, now - made[first][0] + _SLACK if first < len(made) - 1 else timedelta(0))
+            clean(table, now - made[first][0] + _SLACK if first < len(made) - 1 else timedelta(0))
             kept = first
         if first == len(made) - 1 or bytes_in(folder) <= allowed:
             break
@@ -54,9 +54,3 @@ def latest(table: Any) -> datetime:
     """When the newest version of a table was made."""
     newest: datetime = max(version["timestamp"] for version in table.list_versions())
     return newest
-
-
-def _clean(table: Any, older_than: timedelta) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # lancedb warns that no older version can be read: that is meant
-        table.optimize(cleanup_older_than=older_than)

@@ -8,7 +8,7 @@ means all: the words of a million rows take it seven seconds. Lance's own librar
 
 from __future__ import annotations
 
-from collections import defaultdict
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from itertools import takewhile
@@ -34,12 +34,26 @@ def settle(table: Any) -> None:
     """
     for _ in range(_ROUNDS):
         before = table.version
-        if table.count_rows() >= LARGE and table.list_indices():
+        if _is_large(table):
             _settle_large(table)
         else:
             table.optimize(cleanup_older_than=_KEEP_ALL)
         if table.version == before:
             return
+
+
+def clean(table: Any, older_than: timedelta) -> None:
+    """Removes the versions of a settled table that are older, and what only they name; it is not compacted.
+
+    LanceDB's own would bring indexes up to date first, and split cells of one segment that have grown: segments with
+    other cells cannot be merged.
+    """
+    if _is_large(table):
+        _opened(table).cleanup_old_versions(older_than=older_than)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # lancedb warns that no older version can be read: that is meant
+        table.optimize(cleanup_older_than=older_than)
 
 
 def unite(table: Any, names: Collection[str]) -> None:
@@ -62,23 +76,31 @@ def anew(rows: Sequence[int]) -> int:
     return closed if closed >= MANY else 0
 
 
+def _is_large(table: Any) -> bool:
+    return table.count_rows() >= LARGE and bool(table.list_indices())
+
+
 def _settle_large(table: Any) -> None:
     dataset = _opened(table)
     dataset.optimize.compact_files()
-    for count, names in _behind(dataset):
-        dataset.optimize.optimize_indices(index_names=names, num_indices_to_merge=count)
+    for name, count in _behind(dataset):
+        try:
+            dataset.optimize.optimize_indices(index_names=[name], num_indices_to_merge=count)
+        except (OSError, RuntimeError, ValueError) as error:
+            if count < 2 or "centroids" not in str(error):
+                raise
+            # LanceDB split cells of one while the table was small: they stay apart until sleep makes the index anew.
+            dataset.optimize.optimize_indices(index_names=[name], num_indices_to_merge=0)
     table.checkout_latest()
 
 
-def _behind(dataset: Any) -> Iterator[tuple[int, list[str]]]:
-    """Names of the indexes that do not know all rows, by how many of their segments are written anew."""
+def _behind(dataset: Any) -> Iterator[tuple[str, int]]:
+    """Names of the indexes that do not know all rows, and how many of their segments are written anew."""
     rows = {fragment.fragment_id: fragment.physical_rows for fragment in dataset.get_fragments()}
-    names = defaultdict(list)
     for index in dataset.describe_indices():
         known = [set(segment.fragment_ids) for segment in index.segments]
         if rows.keys() - set().union(*known):
-            names[anew([sum(rows.get(one, 0) for one in each) for each in known])].append(index.name)
-    yield from names.items()
+            yield index.name, anew([sum(rows.get(one, 0) for one in each) for each in known])
 
 
 def _opened(table: Any) -> Any:

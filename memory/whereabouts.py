@@ -68,6 +68,8 @@ class Whereabouts:
         self._stored = {place.id: place for place in places}
         self._keep_ns = from_ns
         """Of the time before nobody asks any more."""
+        self._closed_ns = from_ns
+        """Where the last event that is stored ends: what was since then can be forgotten by its place."""
 
     def observe(self, moment: Moment) -> None:
         """Takes what a moment tells of where the stream is."""
@@ -100,7 +102,7 @@ class Whereabouts:
                 self._stays[-1].t1_ns = fix.t_ns
             else:
                 self._stays.append(_Stay(fix.t_ns, fix.t_ns, key))
-        first = bisect_right(self._stays, self._keep_ns, key=lambda stay: stay.t0_ns) - 1
+        first = bisect_right(self._stays, min(self._keep_ns, self._closed_ns), key=lambda stay: stay.t0_ns) - 1
         self._stays = self._stays[max(first, 0) :]
         self._keep_ns = self._keep_ns if keep_ns is None else keep_ns
 
@@ -133,6 +135,7 @@ class Whereabouts:
 
     def stored(self, cut_ns: int, places: Iterable[Place]) -> None:
         """What `changed` gave for the cut is durable."""
+        self._closed_ns = cut_ns
         self._stored |= {place.id: place for place in places}
         self._at_cut = {at_ns: known for at_ns, known in self._at_cut.items() if at_ns > cut_ns}
         self._left = {at_ns: known for at_ns, known in self._left.items() if at_ns > cut_ns}
@@ -188,14 +191,15 @@ class Whereabouts:
     def stood(self, called: str, until_ns: int) -> list[tuple[int, int]]:
         """Since the last closed event: when it was in a place of that id, key or name, to where it was next.
 
-        Where it has not settled where that is, it counts as being where it was.
+        What has not settled counts as it would if nothing else came before it.
         """
-        known = carry_names(self._map.places, self._named, self._settings.radius_m)
-        called = called.casefold()
-        keys = {p.key for p in known if called in {each.casefold() for each in (p.id, p.key, p.name)}}
+        ahead = PlaceMap(self._stream, self._settings, self._map.places)
         told = [(stay.t0_ns, stay.t1_ns, stay.key) for stay in self._stays]
-        told += [(fix.t_ns, fix.t_ns, self.key_of(fix.given)) for fix in self._waiting if fix.given is not None]
-        ends = [t0_ns for t0_ns, _, _ in told[1:]] + [until_ns]
+        told += [(fix.t_ns, fix.t_ns, ahead.take(fix)) for fix in self._waiting]
+        ends = [*(t0_ns for t0_ns, _, _ in told), until_ns][1:]
+        called = called.casefold()
+        known = carry_names(ahead.places, self._named, self._settings.radius_m)
+        keys = {p.key for p in known if called in {each.casefold() for each in (p.id, p.key, p.name)}}
         return [
             (t0_ns, max(t1_ns + 1, min(end_ns, t1_ns + AWAY_NS)))
             for (t0_ns, t1_ns, key), end_ns in zip(told, ends, strict=True)

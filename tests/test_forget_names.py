@@ -14,6 +14,7 @@ import pytest
 
 from mneme.errors import MnemeError
 from mneme.memory.memory import Memory
+from mneme.memory.recorder import Recorder
 from mneme.memory.target import phrase
 from mneme.memory.verify import Search, verify
 from mneme.records import Moment, Pose, Stream
@@ -239,6 +240,53 @@ def test_a_room_that_a_robot_stands_in_is_forgotten_up_to_this_moment(tmp_path: 
         assert {s(10), s(11), s(12)} <= set(times)
         assert s(60) in times  # what came after it was asked
         assert memory.check().problems == ()
+
+
+def walked(memory: Memory, rooms: dict[int, str], seconds: int, *, named: bool) -> Recorder:
+    """A recorder that is a second from `seconds`: rooms by the time of arrival; only the first shows something new."""
+    recorder = memory.recorder(DAY, boundaries=CutsAt(late_s=10.0))
+    for t in range(seconds):
+        room = rooms[max(begin for begin in rooms if begin <= t)]
+        percept = look(t, RED, place=room) if named else look(t, RED)
+        pose = None if named else Pose(10.0 * sorted(set(rooms.values())).index(room), 0, 0, 0)
+        recorder.observe(Moment("day", s(t), (percept,), settled_ns=max(0, s(t - 4)), pose=pose))
+    return recorder
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize(
+    ("rooms", "spans"),
+    [
+        ({0: "a", 20: "b", 30: "a"}, [(20, 30)]),  # it has left, within the event that is open
+        ({0: "a", 20: "b"}, [(20, 50)]),  # it is there, and nothing new is
+        ({0: "a", 20: "b", 30: "a", 47: "b"}, [(20, 30), (47, 50)]),  # it came back, which has not settled
+    ],
+)
+def test_of_an_open_event_a_room_is_forgotten_whenever_it_was_entered(
+    tmp_path: Path, rooms: dict[int, str], spans: list[tuple[int, int]], named: bool
+) -> None:
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        recorder = walked(memory, rooms, 50, named=named)
+        room = "b" if named else recorder._whereabouts._map.places[1].id
+        receipt = memory.forget(place=room)
+        assert receipt.verified
+        found = [(span.t0_ns / s(1), span.t1_ns / s(1)) for span in receipt.spans]
+        assert found == [(t0, pytest.approx(t1, abs=1.001)) for t0, t1 in spans]
+        recorder.finish(s(50))
+        assert [(place.first_ns, place.visits >= 1) for place in memory.snapshot().places()] == [(0, True)]
+        with pytest.raises(MnemeError, match="there is no place"):
+            memory.forget(place=room)
+
+
+def test_who_knows_no_place_keeps_no_room_of_another_from_being_forgotten(tmp_path: Path) -> None:
+    with Memory.create(tmp_path / "m", "embedded", [SPACE]) as memory:
+        recorder = memory.recorder(DAY, boundaries=CutsAt())
+        record(recorder, moments([look(1, RED, place="bath")], 5))
+        recorder.finish(s(5))
+        memory.recorder(Stream("night", "y", "e"), boundaries=CutsAt()).observe(Moment("night", 0, settled_ns=0))
+        assert memory.forget(place="bath").percepts == 1
+        with pytest.raises(MnemeError, match="there is no place 'bath'"):
+            memory.forget(place="bath")
 
 
 def test_a_room_is_forgotten_before_any_event_in_it_has_closed(tmp_path: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
+import lancedb
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lancedb.index import IvfSq
 
 from benchmarks.scanner import Canaries
 from benchmarks.scanner import scan as scan_files
@@ -115,6 +120,40 @@ def test_a_sleep_with_nothing_to_wait_for_it_unites_the_segments(
         memory.sleep()
         assert set(segments_of(memory).values()) == {1}
         assert_holds(memory, 140)
+
+
+def unchanging(count: int) -> Any:
+    """Rows of a camera before one scene: all of them belong into one cell."""
+    drawn = np.random.default_rng(count).standard_normal((count, SPACE.dim)) * 0.3 + 3 * np.ones(SPACE.dim)
+    flat = pa.array(drawn.astype(np.float32).ravel())
+    return pa.table({"v": pa.FixedSizeListArray.from_arrays(flat, SPACE.dim)})
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_cell_that_grows_beyond_the_others_keeps_nothing_from_being_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: bool
+) -> None:
+    """split: LanceDB divided it, as it does where it is asked to optimize; such segments cannot be merged."""
+    for name, value in (("LARGE", 300), ("FULL", 300), ("MANY", 3)):
+        monkeypatch.setattr(segments, name, value)
+    table = lancedb.connect(tmp_path).create_table("some", unchanging(500))
+    table.create_index("v", config=IvfSq(distance_type="cosine", target_partition_size=2 * isqrt(500)))
+    count = 500
+    for _ in range(20):
+        count += 100
+        table.add(unchanging(100))
+        segments.settle(table)
+        settled = table.version
+        segments.clean(table, timedelta(0))
+        assert (table.version, len(table.list_versions())) == (settled, 1)
+        if split:
+            table.optimize()
+        known = table.index_stats("v_idx")
+        assert (known.num_indexed_rows, known.num_unindexed_rows) == (count, 0)
+        asked = np.ones(SPACE.dim, np.float32)
+        assert len(table.search(asked).nprobes(count).limit(count).to_arrow()) == count
+    [index] = table.list_indices()
+    assert split or index.num_segments <= 5
 
 
 @pytest.mark.usefixtures("large")
