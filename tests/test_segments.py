@@ -122,9 +122,10 @@ def test_a_sleep_with_nothing_to_wait_for_it_unites_the_segments(
         assert_holds(memory, 140)
 
 
-def unchanging(count: int) -> Any:
-    """Rows of a camera before one scene: all of them belong into one cell."""
-    drawn = np.random.default_rng(count).standard_normal((count, SPACE.dim)) * 0.3 + 3 * np.ones(SPACE.dim)
+def unchanging(count: int, room: int) -> Any:
+    """Rows of a camera in one room: all of them belong into a cell or two."""
+    scene = 3 * np.random.default_rng(room).standard_normal(SPACE.dim)
+    drawn = np.random.default_rng(count).standard_normal((count, SPACE.dim)) * 0.3 + scene
     flat = pa.array(drawn.astype(np.float32).ravel())
     return pa.table({"v": pa.FixedSizeListArray.from_arrays(flat, SPACE.dim)})
 
@@ -136,12 +137,12 @@ def test_a_cell_that_grows_beyond_the_others_keeps_nothing_from_being_settled(
     """split: LanceDB divided it, as it does where it is asked to optimize; such segments cannot be merged."""
     for name, value in (("LARGE", 300), ("FULL", 300), ("MANY", 3)):
         monkeypatch.setattr(segments, name, value)
-    table = lancedb.connect(tmp_path).create_table("some", unchanging(500))
+    table = lancedb.connect(tmp_path).create_table("some", pa.concat_tables(unchanging(50, room) for room in range(10)))
     table.create_index("v", config=IvfSq(distance_type="cosine", target_partition_size=2 * isqrt(500)))
     count = 500
-    for _ in range(20):
+    for k in range(24):
         count += 100
-        table.add(unchanging(100))
+        table.add(unchanging(100, k // 3 % 6))
         segments.settle(table)
         settled = table.version
         segments.clean(table, timedelta(0))
