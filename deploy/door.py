@@ -127,7 +127,7 @@ class Door:
             raise kind(error.fault, error.mend) from error
         self.metrics.erasures.inc()
         if not receipt.verified:
-            log.warning("an erasure left something on the disk: %s", "; ".join(receipt.searched.found[:3]))
+            log.warning("an erasure left something on the disk: %s", receipt.searched.told)
         return receipt
 
     def streams(self) -> list[str]:

@@ -129,7 +129,7 @@ def make_app(door: Door, token: str | None) -> ASGIApp:
         plain = plain_receipt(receipt)
         if receipt.verified:
             return JSONResponse(plain)
-        left = "; ".join(receipt.searched.found[:3])
+        left = receipt.searched.told
         detail = f"it is erased, but not gone from the disk ({left}); serve the memory anew, which tries again"
         return problems.problem(500, detail, receipt=plain)
 

@@ -291,7 +291,7 @@ def _attend(episode: Episode, request: Request) -> dict[str, Any]:
     if request.forget is not None:
         receipt = episode.forget(**request.forget)
         if not receipt.verified:
-            log.warning("an erasure left something on the disk: %s", "; ".join(receipt.searched.found[:3]))
+            log.warning("an erasure left something on the disk: %s", receipt.searched.told)
         reply["memory/receipt"] = plain_receipt(receipt)
     if request.budget is not None:
         tokens = episode.tokens(request.budget, request.query, request.stream)

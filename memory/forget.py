@@ -73,8 +73,8 @@ def forget(target: Target, writer: Writer, recorders: Sequence[Recorder], summar
         said = phrase(target.text or "")
         reached = reach(spans, gone, writer, summarise, said)
         waiting = _within(pending, spans)
-        held_by = stood or waiting or any(recorder.tells(said) for recorder in recorders)
-        if reached.empty and not gone and not held_by:
+        held_back = waiting or stood or any(recorder.tells(said) for recorder in recorders)
+        if reached.empty and not gone and not held_back:
             fault = "these words stand nowhere in this memory" if said else "nothing is remembered of that"
             raise MnemeError(fault, "nothing was changed")
         staying = {name: state for name, state in writer.streams.items() if name not in gone}

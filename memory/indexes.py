@@ -45,10 +45,10 @@ def index(writer: Writer, *, late: bool = False) -> tuple[str, ...]:
                 cells = IvfSq(distance_type="cosine", target_partition_size=2 * isqrt(count))
                 table.create_index(column, config=cells, replace=True)
                 made.append(column)
-        many = {each.name for each in table.list_indices() if (each.num_segments or 1) > segments.MANY}
-        if many and not late:
+        many = set() if late else {i.name for i in table.list_indices() if (i.num_segments or 1) > segments.MANY}
+        if many:
             segments.unite(table, many)
-        if made or (many and not late):
+        if made or many:
             segments.settle(table)  # files of one segment are put together: now rather than when somebody waits
 
     if writer.rows(tables.PERCEPTS) >= INDEXED_FROM:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import tables, thumbnails, token_state
-from .segments import settle
+from .segments import clean, settle
 
 COPIES = "sources"
 """Folder inside a memory of sources that it was handed itself: `sources/<hash of the bytes>/<name>`."""
@@ -79,9 +78,7 @@ def only_newest(table: Any) -> None:
 
     Only for the holder of the lock, with the table settled: nobody else writes what would be taken for a leftover.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # lancedb warns that no older version can be read: that is meant
-        table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+    clean(table, timedelta(0), leftovers=True)
 
 
 def rewrite_ledger(table: Any, schema: Any, gone: Collection[str]) -> None:

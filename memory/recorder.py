@@ -168,7 +168,8 @@ class Recorder:
             self._cut(self._boundaries.push(moment.t_ns, moment.change, moment.loudness_db), going_on=True)
         self._moment_ns = moment.t_ns
         settled_ns = min(moment.settled_ns, self._boundaries.settled_ns)
-        self._whereabouts.settle(min(self._boundaries.settled_ns, moment.t_ns + 1), settled_ns)
+        kept_ns = min(settled_ns, self._state.closed_ns)  # what was since then can be forgotten by its place
+        self._whereabouts.settle(min(self._boundaries.settled_ns, moment.t_ns + 1), kept_ns)
         self._take_up(self._boundaries.settled_ns)
         self._seen_ns = max(self._seen_ns, settled_ns)
         if self._closable(moment.settled_ns) or (self._unstored and self._pace.due(id(self), self._monotonic_ns())):

@@ -32,9 +32,10 @@ def settle(table: Any) -> None:
     Lance compacts fragments of one segment only with their like, and again once the index is whole: one call may leave
     the next one something to do, and what is pruned must already be ledgered.
     """
+    large = _is_large(table)
     for _ in range(_ROUNDS):
         before = table.version
-        if _is_large(table):
+        if large:
             _settle_large(table)
         else:
             table.optimize(cleanup_older_than=_KEEP_ALL)
@@ -42,18 +43,20 @@ def settle(table: Any) -> None:
             return
 
 
-def clean(table: Any, older_than: timedelta) -> None:
+def clean(table: Any, older_than: timedelta, *, leftovers: bool = False) -> None:
     """Removes the versions of a settled table that are older, and what only they name; it is not compacted.
+
+    leftovers: new files that no version names too. Only where nobody else writes: they might be about to be named.
 
     LanceDB's own would bring indexes up to date first, and split cells of one segment that have grown: segments with
     other cells cannot be merged.
     """
     if _is_large(table):
-        _opened(table).cleanup_old_versions(older_than=older_than)
+        _opened(table).cleanup_old_versions(older_than=older_than, delete_unverified=leftovers)
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # lancedb warns that no older version can be read: that is meant
-        table.optimize(cleanup_older_than=older_than)
+        table.optimize(cleanup_older_than=older_than, delete_unverified=leftovers)
 
 
 def unite(table: Any, names: Collection[str]) -> None:

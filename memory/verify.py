@@ -60,6 +60,11 @@ class Searched:
         """Whether nothing was found."""
         return not self.found
 
+    @property
+    def told(self) -> str:
+        """The first of what was found, in a line."""
+        return "; ".join(self.found[:3])
+
 
 def verify(root: Path, search: Search) -> Searched:
     """Looks everywhere; only for the holder of the lock, or of a memory that nobody writes. O(all rows)."""

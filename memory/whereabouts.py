@@ -68,8 +68,6 @@ class Whereabouts:
         self._stored = {place.id: place for place in places}
         self._keep_ns = from_ns
         """Of the time before nobody asks any more."""
-        self._closed_ns = from_ns
-        """Where the last event that is stored ends: what was since then can be forgotten by its place."""
 
     def observe(self, moment: Moment) -> None:
         """Takes what a moment tells of where the stream is."""
@@ -102,7 +100,7 @@ class Whereabouts:
                 self._stays[-1].t1_ns = fix.t_ns
             else:
                 self._stays.append(_Stay(fix.t_ns, fix.t_ns, key))
-        first = bisect_right(self._stays, min(self._keep_ns, self._closed_ns), key=lambda stay: stay.t0_ns) - 1
+        first = bisect_right(self._stays, self._keep_ns, key=lambda stay: stay.t0_ns) - 1
         self._stays = self._stays[max(first, 0) :]
         self._keep_ns = self._keep_ns if keep_ns is None else keep_ns
 
@@ -135,7 +133,6 @@ class Whereabouts:
 
     def stored(self, cut_ns: int, places: Iterable[Place]) -> None:
         """What `changed` gave for the cut is durable."""
-        self._closed_ns = cut_ns
         self._stored |= {place.id: place for place in places}
         self._at_cut = {at_ns: known for at_ns, known in self._at_cut.items() if at_ns > cut_ns}
         self._left = {at_ns: known for at_ns, known in self._left.items() if at_ns > cut_ns}
@@ -189,7 +186,7 @@ class Whereabouts:
         )
 
     def stood(self, called: str, until_ns: int) -> list[tuple[int, int]]:
-        """Since the last closed event: when it was in a place of that id, key or name, to where it was next.
+        """When it was in a place of that id, key or name, to where it was next; as far back as is kept (`settle`).
 
         What has not settled counts as it would if nothing else came before it.
         """
